@@ -1,0 +1,110 @@
+//! How the logging service is, in numbers.
+
+use std::collections::BTreeMap;
+
+use log_entry::{Level, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// Answers how the service is. Cheap, never waits.
+pub trait Vitals: Send + Sync {
+    /// All counts, of one instant.
+    fn stats(&self) -> Stats;
+
+    /// Whether all is well.
+    fn health(&self) -> Health;
+}
+
+/// Whether all is well, and if not, why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// One word.
+    pub status: HealthStatus,
+    /// What is wrong, for people.
+    pub reasons: Vec<String>,
+    /// The current session.
+    pub session_id: SessionId,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+}
+
+/// All is well, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// All is well.
+    Ok,
+    /// Something does not work; the rest goes on.
+    Degraded,
+}
+
+/// The ledger. Always `received = stored + merged + filtered + Σ dropped + in_flight`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The current session.
+    pub session_id: SessionId,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+    /// The number of the latest entry.
+    pub last_seq: u64,
+    /// Records that reached the service.
+    pub received: u64,
+    /// Records that are in the session record as entries.
+    pub stored: u64,
+    /// Records that are in the session record as repeats of an entry.
+    pub merged: u64,
+    /// Records that were not wanted.
+    pub filtered: u64,
+    /// The same, by reason: `level`, `duplicate`.
+    pub filtered_by: BTreeMap<String, u64>,
+    /// Records that were lost, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Records on their way.
+    pub in_flight: u64,
+    /// The same counts for each service, by its key.
+    pub by_service: BTreeMap<String, ServiceCounts>,
+    /// What the views left out; it is in the record.
+    pub views: ViewCounts,
+    /// Live connections of dashboards.
+    pub clients: u64,
+    /// The bus.
+    pub bus: BusVitals,
+}
+
+/// The counts of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceCounts {
+    /// Its display name.
+    pub service: String,
+    /// Records that the pipeline took in.
+    pub received: u64,
+    /// Records stored as entries.
+    pub stored: u64,
+    /// Records stored as repeats.
+    pub merged: u64,
+    /// Records that were not wanted.
+    pub filtered: u64,
+    /// Records that could not be written.
+    pub dropped: u64,
+    /// Records received, by level.
+    pub by_level: BTreeMap<Level, u64>,
+}
+
+/// What the views left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewCounts {
+    /// Repeats that were counted on their entry.
+    pub folded: u64,
+    /// Entries that were not published because their service logs too fast.
+    pub rate_limited: u64,
+    /// Entries that a slow reader did not get.
+    pub missed: u64,
+}
+
+/// How the bus is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BusVitals {
+    /// `connected` or `disconnected`.
+    pub state: String,
+    /// Entries that wait to be published.
+    pub backlog: u64,
+}

@@ -1,0 +1,2 @@
+//! Every verb of the project: build, check, test, demo.
+fn main() {}
