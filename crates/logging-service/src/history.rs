@@ -1,0 +1,227 @@
+//! What was logged: from memory as far as that goes, from the files beyond.
+
+use async_trait::async_trait;
+use log_entry::{EntryId, Filter, LogEntry, SessionId};
+use logging_api::{
+    Archive, ArchiveError, LIMIT_MAX, Page, Query, Range, SessionDetail, SessionSummary,
+};
+use session_store::{Order, ReadLine, SessionInfo, Sessions};
+
+use crate::Handle;
+
+#[async_trait]
+impl Archive for Handle {
+    fn current(&self) -> SessionId {
+        self.session_id.clone()
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.recent.read().last_seq()
+    }
+
+    async fn entries(&self, query: Query) -> Result<Page, ArchiveError> {
+        let filter = Filter::new(&query.filter)?;
+        let session_id = query.session.unwrap_or_else(|| self.session_id.clone());
+        let limit = query.limit.clamp(1, LIMIT_MAX);
+        let is_current = session_id == self.session_id;
+        let (entries, next) = match query.range {
+            Range::Latest { before } => {
+                self.latest(&session_id, is_current, filter, before, limit).await?
+            }
+            Range::After(after) => {
+                self.after(&session_id, is_current, filter, after, limit).await?
+            }
+            Range::Around(entry) => {
+                (self.around(&session_id, is_current, entry, limit).await?, None)
+            }
+        };
+        Ok(Page { session_id, entries, next })
+    }
+
+    async fn sessions(&self) -> Result<Vec<SessionSummary>, ArchiveError> {
+        let mut infos = self.read(Sessions::list).await?;
+        infos.reverse();
+        Ok(infos.into_iter().map(|info| self.summary(info)).collect())
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<SessionDetail, ArchiveError> {
+        let wanted = id.clone();
+        let detail = self.read(move |sessions| detail(sessions, &wanted)).await?;
+        let (info, mut detail) = detail.ok_or_else(|| ArchiveError::NoSession(id.clone()))?;
+        detail.summary = self.summary(info);
+        Ok(detail)
+    }
+}
+
+type Found = (Vec<LogEntry>, Option<u64>);
+
+impl Handle {
+    /// The latest entries, from memory; what is older comes from the files.
+    async fn latest(
+        &self,
+        session: &SessionId,
+        is_current: bool,
+        filter: Filter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Found, ArchiveError> {
+        let (mut entries, files_before) = if is_current {
+            let recent = self.recent.read();
+            let entries = recent.latest(&filter, before.unwrap_or(u64::MAX), limit);
+            let first = recent.first_seq().unwrap_or(1);
+            (entries, Some(before.map_or(first, |before| before.min(first))))
+        } else {
+            (Vec::new(), before)
+        };
+        let wanted = limit - entries.len();
+        // An entry more tells whether there are further ones.
+        let mut older = self.read_entries(session, filter, None, files_before, wanted + 1).await?;
+        let has_more = older.len() > wanted;
+        older.truncate(wanted);
+        older.reverse();
+        older.append(&mut entries);
+        let next = older.first().map(|entry| entry.seq).filter(|_| has_more);
+        Ok((older, next))
+    }
+
+    /// The first entries after a number: from the files up to where memory
+    /// begins.
+    async fn after(
+        &self,
+        session: &SessionId,
+        is_current: bool,
+        filter: Filter,
+        after: u64,
+        limit: usize,
+    ) -> Result<Found, ArchiveError> {
+        let memory_from = if is_current { self.recent.read().first_seq() } else { None };
+        let is_in_memory = memory_from.is_some_and(|first| first <= after + 1);
+        let mut entries = if is_in_memory {
+            Vec::new()
+        } else {
+            let end = memory_from.or(is_current.then_some(1));
+            self.read_entries(session, filter.clone(), Some(after), end, limit + 1).await?
+        };
+        if is_current && entries.len() <= limit {
+            let from = entries.last().map_or(after, |entry| entry.seq);
+            let room = limit + 1 - entries.len();
+            entries.extend(self.recent.read().after(&filter, from, room));
+        }
+        let has_more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().map(|entry| entry.seq).filter(|_| has_more);
+        Ok((entries, next))
+    }
+
+    /// `limit` entries, of which `entry` is the middle one.
+    async fn around(
+        &self,
+        session: &SessionId,
+        is_current: bool,
+        entry: EntryId,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, ArchiveError> {
+        let half = limit / 2;
+        let in_memory = if is_current { self.recent.read().seq_of(&entry) } else { None };
+        if let Some(seq) = in_memory {
+            let all = Filter::default();
+            let before = self.latest(session, true, all.clone(), Some(seq), half).await?.0;
+            let rest = self.after(session, true, all, seq - 1, limit - half).await?.0;
+            return Ok(before.into_iter().chain(rest).collect());
+        }
+        let (id, wanted) = (session.clone(), entry.clone());
+        let found = self.read(move |sessions| match sessions.around(&id, &wanted, half) {
+            Err(session_store::Error::NoSession { .. }) => Ok(None),
+            found => found.map(Some),
+        });
+        match found.await? {
+            None => Err(ArchiveError::NoSession(session.clone())),
+            Some(None) => Err(ArchiveError::NoEntry { entry, session: session.clone() }),
+            Some(Some(entries)) => Ok(entries),
+        }
+    }
+
+    /// Entries of the files: the first after `after`, or the last before
+    /// `before` in falling order.
+    async fn read_entries(
+        &self,
+        session: &SessionId,
+        filter: Filter,
+        after: Option<u64>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, ArchiveError> {
+        if before.is_some_and(|before| before <= after.unwrap_or(0) + 1) {
+            return Ok(Vec::new());
+        }
+        let order = if after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
+        let query = session_store::Query { filter, after, before, limit, order };
+        let id = session.clone();
+        let page = self.read(move |sessions| match sessions.entries(&id, &query) {
+            Err(session_store::Error::NoSession { .. }) => Ok(None),
+            page => page.map(Some),
+        });
+        match page.await? {
+            Some(page) => Ok(page.entries),
+            None => Err(ArchiveError::NoSession(session.clone())),
+        }
+    }
+
+    /// Reads files on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Sessions) -> Result<T, session_store::Error> + Send + 'static,
+    ) -> Result<T, ArchiveError> {
+        let sessions = self.sessions.clone();
+        tokio::task::spawn_blocking(move || read(&sessions))
+            .await
+            .map_err(|error| ArchiveError::Read(error.into()))?
+            .map_err(|error| ArchiveError::Read(error.into()))
+    }
+
+    fn summary(&self, info: SessionInfo) -> SessionSummary {
+        SessionSummary {
+            current: info.id == self.session_id,
+            id: info.id,
+            started_at: info.started_at,
+            ended_at: info.ended_at,
+            bytes: info.bytes,
+            segments: info.segments,
+        }
+    }
+}
+
+/// The counts of a session; nothing if there is no such session.
+fn detail(
+    sessions: &Sessions,
+    id: &SessionId,
+) -> Result<Option<(SessionInfo, SessionDetail)>, session_store::Error> {
+    let Some(info) = sessions.list()?.into_iter().find(|info| info.id == *id) else {
+        return Ok(None);
+    };
+    let summary = SessionSummary {
+        id: id.clone(),
+        started_at: None,
+        ended_at: None,
+        bytes: 0,
+        segments: 0,
+        current: false,
+    };
+    let mut detail = SessionDetail {
+        summary,
+        entries: 0,
+        repeats: 0,
+        by_level: std::collections::BTreeMap::new(),
+    };
+    for line in sessions.read(id)? {
+        match line? {
+            ReadLine::Entry(entry) => {
+                detail.entries += 1;
+                *detail.by_level.entry(entry.level).or_default() += 1;
+            }
+            ReadLine::Repeat(_) => detail.repeats += 1,
+            _ => {}
+        }
+    }
+    Ok(Some((info, detail)))
+}
