@@ -64,10 +64,7 @@ mod tests {
     fn what_turns_text_around_is_escaped_and_reads_back() {
         let text = "a\u{7f}\u{9b}\u{2028}\u{202e}\u{2066}\u{61c}→ä\n\u{1b}[31m";
         let json = json(text);
-        assert_eq!(
-            json,
-            "\"a\\u007f\\u009b\\u2028\\u202e\\u2066\\u061c→ä\\n\\u001b[31m\""
-        );
+        assert_eq!(json, "\"a\\u007f\\u009b\\u2028\\u202e\\u2066\\u061c→ä\\n\\u001b[31m\"");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 

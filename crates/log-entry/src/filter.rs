@@ -66,12 +66,8 @@ impl Filter {
     ///
     /// The regular expression is wrong, or too large to compile in 1 MiB.
     pub fn new(spec: &FilterSpec) -> Result<Self, FilterError> {
-        let mut filter = Self {
-            level: spec.level,
-            since: spec.since,
-            until: spec.until,
-            ..Self::default()
-        };
+        let mut filter =
+            Self { level: spec.level, since: spec.since, until: spec.until, ..Self::default() };
         for pattern in &spec.services {
             match pattern.strip_prefix('!') {
                 Some(pattern) => filter.excluded.push(glob(pattern)?),
@@ -135,9 +131,16 @@ fn glob(pattern: &str) -> Result<Regex, FilterError> {
     build(pattern, &format!("^(?s:{escaped})$"), true)
 }
 
-/// Smart case: a pattern without upper-case letters finds any case.
+/// Smart case: a pattern without upper-case letters finds any case. A letter
+/// after a backslash is a class, not a letter.
 fn compile(pattern: &str, regex: &str) -> Result<Regex, FilterError> {
-    build(pattern, regex, !pattern.chars().any(char::is_uppercase))
+    let mut is_escaped = false;
+    let has_upper = regex.chars().any(|c| {
+        let is_upper = c.is_uppercase() && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        is_upper
+    });
+    build(pattern, regex, !has_upper)
 }
 
 fn build(pattern: &str, regex: &str, ignore_case: bool) -> Result<Regex, FilterError> {
@@ -160,5 +163,107 @@ impl fmt::Display for FilterError {
 impl std::error::Error for FilterError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EntryIds, Exception, Record, ServiceNames, Stamp, timestamp_from_epoch};
+
+    fn entry(level: Level, logger: &str, message: &str) -> LogEntry {
+        let now = timestamp_from_epoch(1000.0).unwrap();
+        let mut record = Record::new(now, level, logger, message);
+        record.exception = Some(Exception::from_traceback("Traceback\nValueError: 429 Boom"));
+        record.fields.insert("plan".into(), "p-77".into());
+        record.fields.insert("port".into(), 9020.into());
+        let stamp = Stamp {
+            seq: 1,
+            entry_id: EntryIds::new(1).next(1),
+            service: ServiceNames::default().of(logger),
+            session_id: "cantina-session-20261122-160357".parse().unwrap(),
+            host: "r3x".into(),
+        };
+        LogEntry::new(record, stamp)
+    }
+
+    #[track_caller]
+    fn check(spec: &FilterSpec, expected: bool) {
+        let entry = entry(Level::Warning, "cantina_os.gpt_service", "Größe: Rate limit reached");
+        assert_eq!(Filter::new(spec).unwrap().matches(&entry), expected, "{spec:?}");
+    }
+
+    fn services(patterns: &[&str]) -> FilterSpec {
+        let services = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        FilterSpec { services, ..FilterSpec::default() }
+    }
+
+    fn text(text: &str) -> FilterSpec {
+        FilterSpec { text: Some(text.to_owned()), ..FilterSpec::default() }
+    }
+
+    fn regex(regex: &str) -> FilterSpec {
+        FilterSpec { regex: Some(regex.to_owned()), ..FilterSpec::default() }
+    }
+
+    #[test]
+    fn a_level_is_a_threshold() {
+        check(&FilterSpec { level: Some(Level::Warning), ..FilterSpec::default() }, true);
+        check(&FilterSpec { level: Some(Level::Error), ..FilterSpec::default() }, false);
+    }
+
+    #[test]
+    fn services_are_found_by_key_and_name_and_glob() {
+        check(&services(&["gpt_service"]), true);
+        check(&services(&["ai assistant"]), true);
+        check(&services(&["gpt*", "web*"]), true);
+        check(&services(&["gpt"]), false);
+        check(&services(&["!gpt*"]), false);
+        check(&services(&["!web*"]), true);
+        check(&services(&["*", "!AI*"]), false);
+        check(&services(&["a.c"]), false);
+    }
+
+    #[test]
+    fn text_is_found_in_message_traceback_and_fields_with_smart_case() {
+        for found in ["rate LIMIT", "Rate limit", "größe", "boom", "Boom", "p-77", "9020", ""] {
+            check(&text(found), !found.contains("LIMIT"));
+        }
+        check(&text("rate limit"), true);
+        check(&text("r.te"), false);
+    }
+
+    #[test]
+    fn a_regular_expression_is_found_too() {
+        check(&regex("rate.+reached$"), true);
+        check(&regex(r"\bRATE\b"), false);
+        check(&regex(r"\S+ limit"), true);
+    }
+
+    #[test]
+    fn times_are_bounds_that_belong_to_it() {
+        let at = |seconds| timestamp_from_epoch(seconds);
+        check(&FilterSpec { since: at(1000.0), until: at(1000.0), ..FilterSpec::default() }, true);
+        check(&FilterSpec { since: at(1001.0), ..FilterSpec::default() }, false);
+        check(&FilterSpec { until: at(999.0), ..FilterSpec::default() }, false);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let error = Filter::new(&regex("a(")).unwrap_err();
+        assert_eq!(error.to_string(), "unusable pattern `a(`");
+        assert!(std::error::Error::source(&error).is_some());
+        assert!(Filter::new(&regex(&"(a{1000}){1000}".repeat(3))).is_err());
+        assert!(Filter::new(&regex(&"(".repeat(60))).is_err());
+    }
+
+    #[test]
+    fn hits_are_marked_without_overlap() {
+        let filter = Filter::new(&FilterSpec {
+            text: Some("ab".into()),
+            regex: Some("bc|d".into()),
+            ..FilterSpec::default()
+        });
+        assert_eq!(filter.unwrap().highlights("abcd ab"), [0..2, 3..4, 5..7]);
     }
 }

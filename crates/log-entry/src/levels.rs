@@ -62,9 +62,9 @@ impl Default for Levels {
 /// Whether `logger` is `name` or stands below it, in Python's dotted names or
 /// Rust's paths.
 fn is_at_or_below(logger: &str, name: &str) -> bool {
-    logger.strip_prefix(name).is_some_and(|rest| {
-        rest.is_empty() || rest.starts_with('.') || rest.starts_with("::")
-    })
+    logger
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with("::"))
 }
 
 #[cfg(test)]

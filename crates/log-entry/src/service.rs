@@ -119,7 +119,9 @@ impl ServiceNames {
         }
         let last = logger.rsplit(['.', ':']).next().unwrap_or(logger);
         let stripped = last.strip_suffix("_service").filter(|rest| !rest.is_empty());
-        self.known(last).or_else(|| stripped.map(|key| self.known(key).unwrap_or(key))).unwrap_or(last)
+        self.known(last)
+            .or_else(|| stripped.map(|key| self.known(key).unwrap_or(key)))
+            .unwrap_or(last)
     }
 
     /// The key of the table that `name` stands for.

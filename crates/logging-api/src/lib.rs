@@ -23,6 +23,8 @@
 mod archive;
 mod command;
 mod dashboard_log;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod vitals;
 
