@@ -1,0 +1,96 @@
+import { delta, utc, words } from './format';
+import { normalized, headline } from './text';
+import type { Entry } from './entry';
+import type { Gap } from './wire';
+import { count, entries } from './format';
+import { fieldText } from './filter';
+
+// Sentences and lists about entries, so that components only lay them out.
+
+/** What stands behind an entry's time on hover. */
+export function timeTitle(entry: Entry): string {
+  const lines = [`logged ${utc(entry.timestamp)}`];
+  if (entry.receivedAt !== undefined) {
+    const way = delta(entry.timestamp, entry.receivedAt);
+    lines.push(`received ${utc(entry.receivedAt)}${way === undefined ? '' : ` (${way})`}`);
+  }
+  return lines.join('\n');
+}
+
+/** What stands behind `×14` on hover. */
+export function repeatsTitle(entry: Entry): string {
+  const times = `occurred ${count(entry.repeats + 1)} times`;
+  return entry.lastRepeat === undefined ? times : `${times}, last at ${utc(entry.lastRepeat)}`;
+}
+
+/** A row's text: the first line, and in short what unfolding would add. */
+export function summary(entry: Entry): { line: string; exception: string; more: number } {
+  const { line, more } = headline(entry.message);
+  return { line, more, exception: exceptionLine(entry) };
+}
+
+/** `ValueError: bad`, from the exception or the last line of its traceback. */
+function exceptionLine({ exception }: Entry): string {
+  if (exception === undefined) return '';
+  const { type, message, traceback } = exception;
+  if (type !== undefined) return message ? `${type}: ${headline(message).line}` : type;
+  return normalized(traceback).trimEnd().split('\n').at(-1) ?? '';
+}
+
+/** Name and value of what the details list about an entry. */
+export function facts(entry: Entry, previous: Entry | undefined): [name: string, value: string][] {
+  const { source } = entry;
+  const all: [string, string | undefined][] = [
+    ['time', utc(entry.timestamp)],
+    ['after previous', delta(previous?.timestamp, entry.timestamp)],
+    ['received', delta(entry.timestamp, entry.receivedAt)],
+    ['logger', entry.logger || undefined],
+    ['source', place(entry)],
+    ['thread', source?.thread],
+    ['task', source?.task],
+    ['process', source?.pid === undefined ? undefined : String(source.pid)],
+    ['host', entry.host],
+    ['severity', oddSeverity(entry)],
+    ['repeats', entry.repeats > 0 ? repeatsTitle(entry) : undefined],
+    ['seq', String(entry.seq)],
+  ];
+  return all.filter((fact): fact is [string, string] => fact[1] !== undefined);
+}
+
+/** `gpt_service.py:412 in _get_gpt_response` */
+function place({ source }: Entry): string | undefined {
+  if (source?.file === undefined) return source?.function;
+  const line = source.line === undefined ? '' : `:${source.line}`;
+  const inside = source.function === undefined ? '' : ` in ${source.function}`;
+  return `${source.file}${line}${inside}`;
+}
+
+/** Python's number, if it is not the one its level stands for. */
+function oddSeverity({ severity }: Entry): string | undefined {
+  return severity % 10 === 0 && severity >= 10 && severity <= 50 ? undefined : String(severity);
+}
+
+export function fields(entry: Entry): [name: string, value: string][] {
+  return Object.entries(entry.fields ?? {}).map(([name, value]) => [name, fieldText(value)]);
+}
+
+/** The entry as text, for the clipboard. */
+export function asText(entry: Entry): string {
+  const { traceback } = entry.exception ?? {};
+  const head = `[${entry.timestamp ?? '-'}] ${entry.level} ${entry.service} ${entry.message}`;
+  return traceback ? `${head}\n${traceback.trimEnd()}` : head;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  slow_client: 'this page was too slow',
+  not_kept: 'no longer in the server’s memory',
+  rate_limited: 'rate limited',
+  not_kept_here: 'this page keeps only so many while paused',
+};
+
+/** `37 entries not sent: this page was too slow` */
+export function gapText(gap: Gap): string {
+  if (gap.reason === 'earlier') return 'Earlier entries of this session';
+  const what = gap.count === undefined ? 'More entries' : entries(gap.count);
+  return `${what} not sent: ${REASONS[gap.reason] ?? words(gap.reason)}`;
+}

@@ -1,0 +1,112 @@
+//! Session files, read without the code that wrote them: as `docs/session-files.md`
+//! describes them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A session: every line of its record, and its readable twin.
+#[derive(Debug)]
+pub struct Session {
+    /// The path of its first record file.
+    pub path: PathBuf,
+    /// The lines of the record.
+    pub lines: Vec<Value>,
+    /// The twin.
+    pub twin: String,
+}
+
+/// Reads the session of `directory` that was begun last, all segments of it.
+///
+/// # Panics
+///
+/// If there is none, or a line is not as it was written.
+pub fn read_latest(directory: &Path) -> Session {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .expect("the directory is there")
+        .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".jsonl"))
+        .collect();
+    names.sort();
+    let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let latest = stem(names.last().expect("there is a session"));
+    let segments: Vec<_> = names.iter().filter(|name| stem(name) == latest).collect();
+    let read = |name: &str| std::fs::read_to_string(directory.join(name)).expect("it is text");
+    let mut lines = Vec::new();
+    let mut twin = String::new();
+    // `….jsonl` is the first segment, and sorts after `….0001.jsonl`.
+    let ordered = segments.iter().rev().take(1).chain(segments.iter().take(segments.len() - 1));
+    for name in ordered {
+        let text = read(name);
+        assert!(text.ends_with('\n'), "{name} ends with a whole line");
+        lines.extend(text.lines().map(|line| checked(line)));
+        twin.push_str(&read(&name.replace(".jsonl", ".log")));
+    }
+    Session { path: directory.join(format!("{latest}.jsonl")), lines, twin }
+}
+
+/// The object on a line whose checksum holds.
+fn checked(line: &str) -> Value {
+    let (body, crc) = line.rsplit_once(",\"crc\":\"").unwrap_or_else(|| panic!("no crc: {line}"));
+    let sum = format!("{:08x}", crc32c::crc32c(body.as_bytes()));
+    assert_eq!(crc, format!("{sum}\"}}"), "the checksum of {line}");
+    assert!(line.starts_with("{\"kind\":\""), "{line}");
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+impl Session {
+    /// The lines of one kind.
+    pub fn kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["kind"] == kind)
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> Vec<&Value> {
+        self.kind("entry").collect()
+    }
+
+    /// Every occurrence in the order of `seq`: entries, and for a repeat the
+    /// entry it repeats.
+    ///
+    /// # Panics
+    ///
+    /// If a repeat has no entry, or the numbers have a gap.
+    pub fn occurrences(&self) -> Vec<&Value> {
+        let mut by_id = HashMap::new();
+        let mut occurrences = Vec::new();
+        for line in &self.lines {
+            match line["kind"].as_str() {
+                Some("entry") => {
+                    by_id.insert(line["entry_id"].as_str(), line);
+                    occurrences.push((line["seq"].as_u64(), line));
+                }
+                Some("repeat") => {
+                    occurrences.push((line["seq"].as_u64(), by_id[&line["of"].as_str()]));
+                }
+                _ => {}
+            }
+        }
+        for (place, (seq, line)) in occurrences.iter().enumerate() {
+            assert_eq!(*seq, Some(place as u64 + 1), "a gap before {line}");
+        }
+        occurrences.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// The occurrences that the process `pid` logged.
+    pub fn of_process(&self, pid: u32) -> Vec<&Value> {
+        let is_of = |line: &&Value| line["source"]["pid"] == pid;
+        self.occurrences().into_iter().filter(is_of).collect()
+    }
+
+    /// The ledger at its end.
+    ///
+    /// # Panics
+    ///
+    /// If it has no end.
+    pub fn ledger(&self) -> &Value {
+        let end = self.lines.last().expect("it has lines");
+        assert_eq!(end["kind"], "session_end", "{end}");
+        &end["ledger"]
+    }
+}
