@@ -10,6 +10,6 @@ pub mod oracle;
 mod paths;
 mod program;
 
-pub use cantina::{Cantina, Setup};
+pub use cantina::{Cantina, Setup, Stopped};
 pub use paths::{binary, chromium, fixture, js, python};
 pub use program::{DEADLINE, Program};

@@ -95,7 +95,8 @@ impl Program {
         let mut seen = 0;
         while start.elapsed() < DEADLINE {
             let Some(line) = self.line() else {
-                panic!("{} ended after {seen} other lines: {}", self.name, self.stderr())
+                let stderr = self.stderr();
+                panic!("{} ended after {seen} other lines: {stderr}", self.name)
             };
             if let Some(found) = wanted(&line) {
                 return found;
