@@ -116,7 +116,7 @@ fn play_and_check(handler: &str) {
         streamed.push(entry);
         is_last.then_some(())
     });
-    let stats = cantina.json("/api/stats");
+    let ledger = cantina.json("/api/stats");
     let stopped = cantina.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);
 
@@ -126,7 +126,7 @@ fn play_and_check(handler: &str) {
     the_client_got_every_entry_once(&stopped.session, &early, pid, last_pid);
     the_late_client_got_the_recent_ones(&early, &late);
     the_stream_got_every_entry_once(&stopped.session, &streamed, pid);
-    the_ledger_adds_up(&stats);
+    the_ledger_adds_up(&ledger);
     the_ledger_adds_up(stopped.session.ledger());
 }
 

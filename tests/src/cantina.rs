@@ -1,6 +1,6 @@
 //! A running `cantina-log serve`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,7 @@ impl Cantina {
     /// If nothing answers.
     #[track_caller]
     pub fn get(&self, path: &str) -> (u16, String) {
-        get(&self.http, path, &[])
+        get(&self.http, path)
     }
 
     /// The JSON that `GET path` answers.
@@ -199,28 +199,12 @@ pub struct Stopped {
     pub home: TempDir,
 }
 
-/// What `GET path` at `address` answers to a request with `headers`.
-///
-/// # Panics
-///
-/// If nothing answers.
+/// What `GET path` at `address` answers, with its status.
 #[track_caller]
-pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+fn get(address: &str, path: &str) -> (u16, String) {
     let config = ureq::Agent::config_builder().http_status_as_error(false).build();
-    let mut request = ureq::Agent::new_with_config(config).get(format!("http://{address}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
+    let request = ureq::Agent::new_with_config(config).get(format!("http://{address}{path}"));
     let mut response = request.call().unwrap_or_else(|error| panic!("GET {path}: {error}"));
     let body = response.body_mut().read_to_string().expect("the answer is text");
     (response.status().as_u16(), body)
-}
-
-/// A path as text.
-///
-/// # Panics
-///
-/// If it is not text.
-pub fn text(path: &Path) -> &str {
-    path.to_str().expect("test paths are text")
 }

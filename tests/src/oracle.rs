@@ -26,7 +26,7 @@ pub fn read_latest(directory: &Path) -> Session {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .expect("the directory is there")
         .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".jsonl"))
+        .filter(|name| name.strip_suffix(".jsonl").is_some())
         .collect();
     names.sort();
     let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
@@ -40,7 +40,7 @@ pub fn read_latest(directory: &Path) -> Session {
     for name in ordered {
         let text = read(name);
         assert!(text.ends_with('\n'), "{name} ends with a whole line");
-        lines.extend(text.lines().map(|line| checked(line)));
+        lines.extend(text.lines().map(checked));
         twin.push_str(&read(&name.replace(".jsonl", ".log")));
     }
     Session { path: directory.join(format!("{latest}.jsonl")), lines, twin }

@@ -64,7 +64,7 @@ const SERVICES: [(&str, &str, &str); 19] = [
 ];
 
 /// Other names that loggers, commands and configurations use.
-const ALIASES: [(&str, &str); 11] = [
+const ALIASES: [(&str, &str); 13] = [
     ("validation", "web_bridge"),
     ("CommandSchemaRegistry", "web_bridge"),
     ("simple_eye_adapter", "eye_light_controller"),
@@ -76,6 +76,9 @@ const ALIASES: [(&str, &str); 11] = [
     ("music_controller", "MusicController"),
     ("debug_service", "debug"),
     ("voice_input", "deepgram_direct_mic"),
+    // Parts of the logging service's own program.
+    ("log_ingest", "logging_service"),
+    ("cantina_log", "logging_service"),
 ];
 
 const SYSTEM: (&str, &str) = ("system", "System");
