@@ -1,6 +1,7 @@
 //! What was logged: from memory as far as that goes, from the files beyond.
 
 use async_trait::async_trait;
+use log_analysis::Summary;
 use log_entry::{EntryId, Filter, LogEntry, SessionId};
 use logging_api::{
     Archive, ArchiveError, LIMIT_MAX, Page, Query, Range, SessionDetail, SessionSummary,
@@ -46,10 +47,14 @@ impl Archive for Handle {
 
     async fn session(&self, id: &SessionId) -> Result<SessionDetail, ArchiveError> {
         let wanted = id.clone();
-        let detail = self.read(move |sessions| detail(sessions, &wanted)).await?;
-        let (info, mut detail) = detail.ok_or_else(|| ArchiveError::NoSession(id.clone()))?;
-        detail.summary = self.summary(info);
-        Ok(detail)
+        let found = self.read(move |sessions| read_summary(sessions, &wanted)).await?;
+        let (info, summary) = found.ok_or_else(|| ArchiveError::NoSession(id.clone()))?;
+        Ok(SessionDetail {
+            summary: self.summary(info),
+            entries: summary.entries,
+            repeats: summary.repeats,
+            by_level: summary.by_level,
+        })
     }
 }
 
@@ -192,36 +197,20 @@ impl Handle {
 }
 
 /// The counts of a session; nothing if there is no such session.
-fn detail(
+fn read_summary(
     sessions: &Sessions,
     id: &SessionId,
-) -> Result<Option<(SessionInfo, SessionDetail)>, session_store::Error> {
+) -> Result<Option<(SessionInfo, Summary)>, session_store::Error> {
     let Some(info) = sessions.list()?.into_iter().find(|info| info.id == *id) else {
         return Ok(None);
     };
-    let summary = SessionSummary {
-        id: id.clone(),
-        started_at: None,
-        ended_at: None,
-        bytes: 0,
-        segments: 0,
-        current: false,
-    };
-    let mut detail = SessionDetail {
-        summary,
-        entries: 0,
-        repeats: 0,
-        by_level: std::collections::BTreeMap::new(),
-    };
+    let mut summary = Summary::default();
     for line in sessions.read(id)? {
         match line? {
-            ReadLine::Entry(entry) => {
-                detail.entries += 1;
-                *detail.by_level.entry(entry.level).or_default() += 1;
-            }
-            ReadLine::Repeat(_) => detail.repeats += 1,
+            ReadLine::Entry(entry) => summary.add(&entry),
+            ReadLine::Repeat(_) => summary.add_repeat(),
             _ => {}
         }
     }
-    Ok(Some((info, detail)))
+    Ok(Some((info, summary)))
 }
