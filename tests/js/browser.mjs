@@ -40,7 +40,7 @@ try {
 
   await step("the recorded entries are on the screen", async () => {
     await rows.first().waitFor();
-    await page.getByText("Shutting down services").first().waitFor();
+    await page.getByText("LoggingService stopped").first().waitFor();
     assert.match(await seen("connection").innerText(), /connected/i);
     assert.match(await seen("state-chip").innerText(), /live/i);
     assert.ok(await seen("service-gpt_service").isVisible());

@@ -24,9 +24,23 @@ export function repeatsTitle(entry: Entry): string {
 }
 
 /** A row's text: the first line, and in short what unfolding would add. */
-export function summary(entry: Entry): { line: string; exception: string; more: number } {
+export function summary(entry: Entry): {
+  line: string;
+  exception: string;
+  more: number;
+  fields: string;
+} {
   const { line, more } = headline(entry.message);
-  return { line, more, exception: exceptionLine(entry) };
+  return { line, more, exception: exceptionLine(entry), fields: fieldsLine(entry) };
+}
+
+/** `track=7 by=Figrin`: the fields, on one line. */
+function fieldsLine({ fields }: Entry): string {
+  const pair = ([name, value]: [string, unknown]) =>
+    `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`;
+  return Object.entries(fields ?? {})
+    .map(pair)
+    .join(' ');
 }
 
 /** `ValueError: bad`, from the exception or the last line of its traceback. */

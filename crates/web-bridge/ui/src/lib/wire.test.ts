@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import golden from '../../../../logging-api/fixtures/entry.json';
+import goldenRepeat from '../../../../logging-api/fixtures/repeat_update.json';
 import { parseEntry } from './entry';
 import { readEntries, readGap, readPage, readRepeats, readSession } from './wire';
 
@@ -20,6 +22,27 @@ const FULL = {
   fields: { plan_id: 'p1' },
   repeats: 3,
 };
+
+describe('the messages that all languages test against', () => {
+  test('an entry', () => {
+    expect(parseEntry(golden)).toMatchObject({
+      seq: golden.seq,
+      id: golden.entry_id,
+      level: 'WARNING',
+      severity: 35,
+      service: golden.service,
+      message: golden.message,
+      exception: { type: 'cantina.ApiError', traceback: golden.exception.traceback },
+      fields: { plan_id: 'p-1' },
+    });
+  });
+
+  test('a count of repeats', () => {
+    expect(readRepeats(JSON.stringify([goldenRepeat]))).toMatchObject({
+      repeats: [{ of: golden.entry_id, count: 14 }],
+    });
+  });
+});
 
 describe('an entry', () => {
   test('is read whole', () => {
