@@ -25,8 +25,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// What `error` and its causes say, to end with `code`.
-    pub(crate) fn new(code: u8, error: &anyhow::Error) -> anyhow::Error {
-        Self { code, message: format!("{error:#}") }.into()
+    pub(crate) fn of(code: u8, error: &anyhow::Error) -> Self {
+        Self { code, message: format!("{error:#}") }
     }
 }
 
@@ -36,10 +36,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // The last words of the program; there is nobody left to log to.
-    #[expect(clippy::print_stderr)]
-    {
-        anstream::eprintln!("cantina-log: {error:#}");
-    }
+    anstream::eprintln!("cantina-log: {error:#}");
     ExitCode::from(code(error))
 }
 

@@ -42,11 +42,11 @@ impl System {
     pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let bus = bus::connect(&settings.bus)
             .await
-            .map_err(|error| Failure::new(exit::CONFIG, &error.into()))?;
+            .map_err(|error| Failure::of(exit::CONFIG, &error.into()))?;
         let logging =
             LoggingService::open(logging_config(settings), bus.clone()).await.map_err(|error| {
                 let code = if error.is_in_use() { exit::IN_USE } else { exit::CONFIG };
-                Failure::new(code, &error.into())
+                Failure::of(code, &error.into())
             })?;
         let (own, dispatch) = own_log(&logging);
         let logging = logging.with_dispatch(dispatch);
@@ -62,7 +62,7 @@ impl System {
         supervisor.add(logging).required();
         supervisor.add(ingest).required().stop_within(STOP_DOORS_WITHIN);
         supervisor.add(web).required().stop_within(STOP_DOORS_WITHIN);
-        supervisor.start_all().await.map_err(|error| Failure::new(exit::CONFIG, &error.into()))?;
+        supervisor.start_all().await.map_err(|error| Failure::of(exit::CONFIG, &error.into()))?;
         let deadline = settings.shutdown_deadline;
         Ok(Self { supervisor, bus, http, python, own_levels: own.levels(), levels, deadline })
     }

@@ -15,6 +15,13 @@ pub trait RecordSink: Send + Sync {
     /// Says that something was lost before it became a record, so that it is
     /// counted and shown.
     fn report(&self, loss: Loss);
+
+    /// Whether there is room for some hundred records more. An emitter that
+    /// keeps its records until they are acknowledged is left waiting while
+    /// there is none, instead of being refused.
+    fn has_room(&self) -> bool {
+        true
+    }
 }
 
 /// What became of an offered record.

@@ -10,7 +10,7 @@ use log_entry::{DropReason, Offer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -29,6 +29,8 @@ const LAST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// to be taken.
 const LAST_BYTES_WAIT: Duration = Duration::from_millis(5);
 const LAST_BYTES_TIME: Duration = Duration::from_millis(100);
+/// How long to leave an emitter waiting before looking again for room.
+const ROOM_AFTER: Duration = Duration::from_millis(2);
 /// A deadline that never comes.
 const NEVER: Duration = Duration::from_hours(24 * 365);
 
@@ -124,9 +126,15 @@ impl<'s> Connection<'s> {
         loop {
             let is_json = self.inbox.is_json;
             let deadline = self.frame_deadline.unwrap_or_else(|| Instant::now() + NEVER);
+            // Only those are slowed down that keep what is not acknowledged.
+            let must_wait = is_json && !shared.door.has_room();
             let step = tokio::select! {
                 () = stopped.cancelled() => return self.read_the_rest().await,
-                read = self.reader.read(&mut self.chunk) => self.received(&read),
+                read = self.reader.read(&mut self.chunk), if !must_wait => self.received(&read),
+                () = sleep(ROOM_AFTER), if must_wait => {
+                    self.waited();
+                    Ok(())
+                }
                 sent = self.writer.write(self.replies.bytes()), if !self.replies.is_empty() => {
                     self.sent(&sent)
                 }
@@ -167,6 +175,11 @@ impl<'s> Connection<'s> {
         let deadline = begun.unwrap_or(self.last_read + self.shared.config.frame_completion);
         self.frame_deadline = self.inbox.frames.is_inside().then_some(deadline);
         result.and(self.settle())
+    }
+
+    /// The emitter could not go on, which must not count against it.
+    fn waited(&mut self) {
+        self.frame_deadline = self.frame_deadline.map(|deadline| deadline + ROOM_AFTER);
     }
 
     fn sent(&mut self, sent: &io::Result<usize>) -> Result<(), End> {

@@ -55,6 +55,11 @@ impl Door {
         offer
     }
 
+    /// Whether those who can wait need not.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sink.has_room()
+    }
+
     /// Reports what was lost since the last call.
     pub(crate) fn report(&self, losses: &mut Losses, origin: &str) {
         for (reason, (count, detail)) in std::mem::take(&mut losses.by_reason) {

@@ -77,7 +77,7 @@
 //! * **Acknowledged means written.** `{"ack": n}` says that every record of this connection with a `seq` up to `n` is written. What can never become a record is reported as lost and acknowledged too, because sending it again would not help. Only the newest `n` is sent.
 //! * **What could not be taken comes again.** If the sink refuses a record of a JSON connection, or a record was lost before it was written, the connection is closed after what came before is acknowledged. The emitter connects and sends again.
 //! * **Python's own handlers are not loss-free.** They ask for no acknowledgement; what the sink refuses of theirs is dropped, and counted by the sink. Nothing is ever written back to them.
-//! * **Reading never waits**: not for the sink, and not for a peer that does not read.
+//! * **Only who can wait is left waiting.** While the sink has no room, connections that send JSON are not read: their emitters keep what is not acknowledged. All others are always read. Nobody waits for a peer that does not read.
 //! * **Everything has a limit**, and every limit is in [`Config`] or in the documentation of the decoders. A frame above `frame_bytes_max` is passed over and counted; one above 64 MiB, HTTP and TLS end the connection.
 //! * **Levels** are sent after the first JSON frame and at each change.
 //! * **Only this machine**: an address that others can reach is refused unless [`Config::allow_remote`] is set.

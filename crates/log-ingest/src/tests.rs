@@ -36,6 +36,7 @@ struct Sink {
 #[derive(Default)]
 struct State {
     tickets: u64,
+    is_full: bool,
     /// What to answer next, instead of accepting.
     refusals: VecDeque<Option<DropReason>>,
 }
@@ -49,6 +50,10 @@ impl RecordSink for Sink {
         state.tickets += 1;
         self.records.try_send(record).expect("the test takes what it sends");
         Offer::Accepted(Ticket(state.tickets))
+    }
+
+    fn has_room(&self) -> bool {
+        !self.state.lock().is_full
     }
 
     fn report(&self, loss: Loss) {
@@ -108,6 +113,10 @@ impl Ingest {
 
     fn refuse(&self, refusals: impl IntoIterator<Item = Option<DropReason>>) {
         self.sink.state.lock().refusals.extend(refusals);
+    }
+
+    fn set_full(&self, is_full: bool) {
+        self.sink.state.lock().is_full = is_full;
     }
 
     fn stats(&self) -> Stats {

@@ -112,6 +112,15 @@ impl RecordSink for Intake {
         Offer::Accepted(ticket)
     }
 
+    fn has_room(&self) -> bool {
+        // Less than what records below WARNING may take, so that what is read
+        // before the next look still fits.
+        let share = |whole: usize| whole / 8 * 5;
+        let queue = self.queue.lock();
+        queue.records.len() <= share(self.bounds.records.get())
+            && queue.bytes <= share(self.bounds.bytes.get())
+    }
+
     fn report(&self, loss: Loss) {
         self.ledger.dropped_at_the_door(loss.reason, loss.count);
         self.losses.add(&loss);

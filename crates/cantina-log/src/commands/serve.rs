@@ -64,7 +64,7 @@ async fn serve(settings: &Settings, addr_file: Option<&Path>) -> anyhow::Result<
     let mut system = System::start(settings).await?;
     if let Err(error) = announce(&system, addr_file) {
         system.stop().await;
-        return Err(Failure::new(exit::CONFIG, &error));
+        return Err(Failure::of(exit::CONFIG, &error).into());
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -86,11 +86,8 @@ fn announce(system: &System, addr_file: Option<&Path>) -> anyhow::Result<()> {
             .with_context(|| format!("writing the address file `{}`", path.display()))?;
     }
     // The one thing a person needs to know; not a log message.
-    #[expect(clippy::print_stdout)]
-    {
-        anstream::println!("Dashboard:  http://{http}/");
-        anstream::println!("Python:     {python}  (SocketHandler, CantinaLogHandler)");
-    }
+    anstream::println!("Dashboard:  http://{http}/");
+    anstream::println!("Python:     {python}  (SocketHandler, CantinaLogHandler)");
     Ok(())
 }
 
@@ -107,11 +104,9 @@ fn verdict(report: &StopReport) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // The service has ended: stderr is the only place left.
-    #[expect(clippy::print_stderr)]
     for failure in &report.failed {
         anstream::eprintln!("cantina-log: stopping {}: {}", failure.service, failure.error);
     }
-    #[expect(clippy::print_stderr)]
     for service in &report.late {
         anstream::eprintln!("cantina-log: {service} did not stop in time");
     }
@@ -123,10 +118,7 @@ fn verdict(report: &StopReport) -> ExitCode {
 fn watch_over_the_end(patience: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(patience);
-        #[expect(clippy::print_stderr)]
-        {
-            anstream::eprintln!("cantina-log: stopping took too long; something was not written");
-        }
+        anstream::eprintln!("cantina-log: stopping took too long; something was not written");
         std::process::exit(i32::from(exit::NOT_WRITTEN));
     });
 }

@@ -20,6 +20,27 @@ async fn acknowledgements_follow_what_is_written() {
 }
 
 #[tokio::test]
+async fn who_can_wait_is_left_waiting_while_there_is_no_room() {
+    let mut ingest = Ingest::start().await;
+    let mut patient = ingest.connect().await;
+    patient.send_json(numbered(1..=1)).await;
+    assert_eq!(ingest.message().await, "1");
+    ingest.set_full(true);
+    // What it was about to read anyway; after that it looks.
+    patient.send_json(numbered(2..=2)).await;
+    assert_eq!(ingest.message().await, "2");
+    patient.send_json(numbered(3..=3)).await;
+    // One that cannot wait is read all the same; the patient one came first.
+    let mut other = ingest.connect().await;
+    other.send(b"}q\x00X\x03\x00\x00\x00msgX\x05\x00\x00\x00hastys.").await;
+    assert_eq!(ingest.message().await, "hasty");
+    ingest.set_full(false);
+    assert_eq!(ingest.message().await, "3");
+    drop((patient, other));
+    drain(ingest, &[]).await;
+}
+
+#[tokio::test]
 async fn what_was_written_before_it_was_asked_for_is_acknowledged_at_once() {
     let ingest = Ingest::start().await;
     ingest.write(1000, 0);

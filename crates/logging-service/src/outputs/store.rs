@@ -265,7 +265,11 @@ impl Keeper {
     async fn sync(&mut self) {
         self.sync.due = None;
         self.sync.last = Some(Instant::now());
-        if let Err(error) = self.writer.sync().await {
+        let synced = self.writer.sync().await;
+        // Someone may have removed or replaced the files: what comes next goes
+        // to a new segment then.
+        let checked = self.writer.check().await;
+        if let Err(error) = synced.and(checked) {
             self.health.ails(&error);
         }
     }
