@@ -68,8 +68,10 @@ pub(super) fn connect(socket: SocketRef, bridge: &Arc<Bridge>, spawner: &Spawner
     let wishes = Arc::new(Wishes::new(member.client().clone()));
     listen(&socket, &wishes);
     socket.emit("system_status", &bridge.services.system_status()).ok();
-    let session = bridge.archive.current();
-    let pump = Pump { socket, bridge: bridge.clone(), member, wishes, session, last: 0 };
+    // What comes after this is in the queue that was just joined, however long
+    // it takes until the entries before it are sent.
+    let (session, last) = (bridge.archive.current(), bridge.archive.last_seq());
+    let pump = Pump { socket, bridge: bridge.clone(), member, wishes, session, last };
     spawner.spawn("dashboard", |cancelled| pump.run(cancelled));
 }
 
@@ -189,11 +191,11 @@ impl Pump {
     async fn send_recent(&mut self) -> ControlFlow<()> {
         let filter = self.wishes.spec.lock().clone();
         let session = Some(self.session.clone());
-        let query = Query { session, filter, range: Range::Latest { before: None }, limit: RECENT };
+        let range = Range::Latest { before: Some(self.last + 1) };
+        let query = Query { session, filter, range, limit: RECENT };
         // If the past cannot be read, the present still can.
         let Ok(page) = self.bridge.entries(query).await else { return ControlFlow::Continue(()) };
         for entry in page.entries {
-            self.last = entry.seq;
             self.send_log(&DashboardLog::from(&entry)).await?;
         }
         ControlFlow::Continue(())
