@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "telling what is being done is the purpose")]
 #![allow(clippy::print_stderr, reason = "errors of a command go to standard error")]
 
+mod bench;
 mod check;
 mod ci;
 mod command;
@@ -40,6 +41,8 @@ usage: cargo xtask VERB
   serve    builds the service (release) and runs it: cargo xtask serve [arguments of `serve`]
   test     installs what is missing and runs every test
   check    format, clippy, documentation, tidy; with --each, every crate alone
+  bench    builds everything with optimisation, and measures it
+           [--quick] [--markdown FILE]
   ci       what CI runs: check, check --each, test
 
   setup    installs what is missing: the browser, Python's and Node's packages
@@ -65,6 +68,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match (verb.as_str(), rest) {
         ("help" | "--help" | "-h", _) => print!("{USAGE}"),
         ("serve", _) => serve::run(&workspace, rest)?,
+        ("bench", _) => bench::run(&workspace, rest)?,
         ("demo", _) => demo::run(&workspace, &demo::Options::parse(rest)?)?,
         ("check", []) => check::run(&workspace)?,
         ("check", [each]) if each == "--each" => each::run(&workspace)?,

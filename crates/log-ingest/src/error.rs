@@ -10,7 +10,7 @@ pub enum Error {
     /// Others could reach the address, and nobody allowed that.
     #[error(
         "listening for records on {address}, which other machines can reach: \
-         choose a loopback address for `python_listen`, such as 127.0.0.1:9020, or allow remote emitters"
+         choose a loopback address for `python_listen`, such as 127.0.0.1:9020"
     )]
     NotLoopback {
         /// The address that was asked for.

@@ -81,7 +81,7 @@ pub struct SessionSummary {
     /// When it ended; absent while it runs, or if it was cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// The size of its record, in bytes.
+    /// The size of its record and of the readable twin, in bytes.
     pub bytes: u64,
     /// The number of its record files.
     pub segments: u32,
