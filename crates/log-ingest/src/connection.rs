@@ -31,6 +31,9 @@ const LAST_BYTES_WAIT: Duration = Duration::from_millis(5);
 const LAST_BYTES_TIME: Duration = Duration::from_millis(100);
 /// How long to leave an emitter waiting before looking again for room.
 const ROOM_AFTER: Duration = Duration::from_millis(2);
+/// How often to acknowledge, at the most: emitters wait for none of them, and
+/// each costs both ends a wake-up.
+const ACK_EVERY: Duration = Duration::from_millis(10);
 /// A deadline that never comes.
 const NEVER: Duration = Duration::from_hours(24 * 365);
 
@@ -60,6 +63,7 @@ struct Connection<'s> {
     last_read: Instant,
     has_read: bool,
     frame_deadline: Option<Instant>,
+    next_ack: Instant,
 }
 
 /// What has been received, and what became of it.
@@ -116,6 +120,7 @@ impl<'s> Connection<'s> {
             last_read: Instant::now(),
             has_read: false,
             frame_deadline: None,
+            next_ack: Instant::now(),
         }
     }
 
@@ -135,6 +140,8 @@ impl<'s> Connection<'s> {
         loop {
             let is_json = self.inbox.is_json;
             let deadline = self.frame_deadline.unwrap_or_else(|| Instant::now() + NEVER);
+            let has_acks = !self.inbox.acks.is_empty();
+            let is_ack_time = Instant::now() >= self.next_ack;
             // Only those are slowed down that keep what is not acknowledged.
             let must_wait = is_json && !shared.door.has_room();
             let step = tokio::select! {
@@ -147,10 +154,11 @@ impl<'s> Connection<'s> {
                 sent = self.writer.write(self.replies.bytes()), if !self.replies.is_empty() => {
                     self.sent(&sent)
                 }
-                changed = written.changed(), if has_written && !self.inbox.acks.is_empty() => {
+                changed = written.changed(), if has_written && has_acks && is_ack_time => {
                     has_written = changed.is_ok();
                     self.settle()
                 }
+                () = sleep_until(self.next_ack), if has_acks && !is_ack_time => self.settle(),
                 changed = levels.changed(), if has_levels && is_json => {
                     has_levels = changed.is_ok();
                     self.replies.set_levels(levels.borrow_and_update().clone());
@@ -202,11 +210,17 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// Acknowledges what is written.
+    /// Acknowledges what is written, if it is time for that.
     fn settle(&mut self) -> Result<(), End> {
+        if Instant::now() < self.next_ack {
+            return Ok(());
+        }
         let written = *self.shared.written.borrow();
         match self.inbox.acks.settle(written) {
-            Ok(Some(seq)) => self.replies.acknowledge(seq),
+            Ok(Some(seq)) => {
+                self.replies.acknowledge(seq);
+                self.next_ack = Instant::now() + ACK_EVERY;
+            }
             Ok(None) => {}
             Err(Lost) => return Err(End::SendAgain),
         }
@@ -302,6 +316,7 @@ impl<'s> Connection<'s> {
     async fn last_replies(&mut self) -> io::Result<()> {
         let mut written = self.shared.written.clone();
         loop {
+            self.next_ack = Instant::now();
             let is_settled = self.settle().is_err() || self.inbox.acks.is_empty();
             while !self.replies.is_empty() {
                 let count = self.writer.write(self.replies.bytes()).await?;
