@@ -1,5 +1,7 @@
 //! What the program ends with.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::settings::SettingsError;
@@ -35,9 +37,14 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    // The last words of the program; there is nobody left to log to.
-    anstream::eprintln!("cantina-log: {error:#}");
+    last_words(&format_args!("{error:#}"));
     ExitCode::from(code(error))
+}
+
+/// Says `what` on stderr: there is nobody left to log to. That nobody reads it
+/// either changes nothing about what the program ends with.
+pub(crate) fn last_words(what: &dyn Display) {
+    drop(writeln!(anstream::stderr(), "cantina-log: {what}"));
 }
 
 fn code(error: &anyhow::Error) -> u8 {

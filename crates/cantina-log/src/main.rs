@@ -4,6 +4,7 @@ mod commands;
 mod exit;
 mod output;
 mod settings;
+mod stderr;
 mod wire;
 
 use std::process::ExitCode;

@@ -20,6 +20,7 @@ use web_bridge::WebBridge;
 
 use crate::exit::{self, Failure};
 use crate::settings::{DashboardEvent, Settings};
+use crate::stderr::Stderr;
 
 /// Everything that runs.
 pub(crate) struct System {
@@ -48,7 +49,7 @@ impl System {
                 let code = if error.is_in_use() { exit::IN_USE } else { exit::CONFIG };
                 Failure::of(code, &error.into())
             })?;
-        let (own, dispatch) = own_log(&logging);
+        let (own, dispatch) = own_log(&logging)?;
         let logging = logging.with_dispatch(dispatch);
 
         let (levels, written) = (logging.levels(), logging.written());
@@ -101,14 +102,14 @@ impl System {
 /// The dispatcher of the whole process: what we say of ourselves goes to
 /// stderr (as `RUST_LOG` says, else warnings) and, by the service's own narrow
 /// door, into the record.
-fn own_log(logging: &LoggingService) -> (Capture, Dispatch) {
+fn own_log(logging: &LoggingService) -> std::io::Result<(Capture, Dispatch)> {
     let own = Capture::new(logging.own_sink());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let stderr = fmt::layer().with_writer(std::io::stderr).with_target(true).with_filter(filter);
+    let stderr = fmt::layer().with_writer(Stderr::new()?).with_target(true).with_filter(filter);
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(own.layer()).with(stderr));
     // It fails only if it was set before, and this process sets it once.
     let _ = tracing::dispatcher::set_global_default(dispatch.clone());
-    (own, dispatch)
+    Ok((own, dispatch))
 }
 
 fn logging_config(settings: &Settings) -> logging_service::Config {
@@ -126,7 +127,7 @@ fn logging_config(settings: &Settings) -> logging_service::Config {
         batch_size: settings.batch_size,
         rotate_bytes: settings.rotate_bytes,
         retention: Limits {
-            max_age: Some(Duration::from_hours(settings.max_age_days.saturating_mul(24))),
+            max_age: Some(Duration::from_secs(settings.max_age_days.saturating_mul(24 * 60 * 60))),
             max_sessions: Some(settings.max_sessions.get()),
             max_bytes: Some(settings.max_bytes),
         },

@@ -123,6 +123,9 @@ impl Record {
         size_of::<Self>()
             + self.logger.len()
             + self.message.len()
+            + self.source.bytes()
+            + self.host.as_ref().map_or(0, |host| host.len())
+            + self.emitter.as_ref().map_or(0, |emitter| emitter.source_id.len())
             + self.exception.as_ref().map_or(0, Exception::bytes)
             + self.fields.iter().map(|(name, value)| name.len() + value_bytes(value)).sum::<usize>()
     }
@@ -134,6 +137,11 @@ impl Source {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    fn bytes(&self) -> usize {
+        let Self { file, function, thread, task, .. } = self;
+        [file, function, thread, task].into_iter().flatten().map(String::len).sum()
     }
 }
 
@@ -188,4 +196,28 @@ fn value_bytes(value: &Value) -> usize {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Level, timestamp_from_epoch};
+
+    #[test]
+    fn every_text_of_a_record_counts() {
+        let now = timestamp_from_epoch(1_750_000_000.0).unwrap();
+        let mut record = Record::new(now, Level::Info, "logger", "message");
+        let before = record.bytes();
+        let text = || Some("x".repeat(600));
+        record.source = Source {
+            file: text(),
+            function: text(),
+            thread: text(),
+            task: text(),
+            ..record.source
+        };
+        record.host = text().map(Into::into);
+        record.emitter = text().map(|text| Emitter { source_id: text.into(), seq: 1 });
+        assert_eq!(record.bytes(), before + 6 * 600);
+    }
 }

@@ -22,17 +22,31 @@ pub(crate) struct Control {
 
 /// Commands that may wait.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
+/// Loggers with a level of their own, and the length of their names.
+const LOGGERS_MAX: usize = 256;
+const NAME_MAX: usize = 256;
 
 impl Control {
-    /// Follows commands until `cancelled`.
+    /// Follows commands until `cancelled`, whatever the bus is waiting for.
     pub(crate) async fn run(self, cancelled: CancellationToken) {
+        tokio::select! {
+            () = cancelled.cancelled() => {}
+            () = self.listen() => {
+                // The bus has closed. Whoever watches the levels must not take
+                // that for the end of the service.
+                cancelled.cancelled().await;
+            }
+        }
+    }
+
+    async fn listen(&self) {
         let subscriptions = async {
             let commands = self.bus.subscribe_json(&LOGGING_COMMAND, CAPACITY).await?;
             let global = self.bus.subscribe_json(&SET_GLOBAL_LEVEL, CAPACITY).await?;
             Ok::<_, bus::Error>((commands, global))
         };
         match subscriptions.await {
-            Ok((commands, global)) => self.follow(commands, global, cancelled).await,
+            Ok((commands, global)) => self.follow(commands, global).await,
             Err(error) => self.complain(&error),
         }
     }
@@ -41,11 +55,9 @@ impl Control {
         &self,
         mut commands: TypedSubscription<Command>,
         mut global: TypedSubscription<SetGlobalLevel>,
-        cancelled: CancellationToken,
     ) {
         loop {
             tokio::select! {
-                () = cancelled.cancelled() => return,
                 command = commands.recv() => match command {
                     Some(Ok(command)) => self.obey(command).await,
                     Some(Err(error)) => self.complain(&error),
@@ -65,6 +77,13 @@ impl Control {
 
     async fn obey(&self, command: Command) {
         let old = self.levels.borrow().clone();
+        if let Command::SetLevel { logger: Some(logger), .. } = &command
+            && !has_place(&old, logger)
+        {
+            let place = format!("{LOGGERS_MAX} loggers, with names of {NAME_MAX} bytes");
+            let text = format!("a level was not set: there is place for {place}");
+            return say(&*self.intake, Level::Warning, text);
+        }
         let (new, what, by) = changed(&old, command);
         if new != old {
             self.levels.send_replace(new.clone());
@@ -81,6 +100,13 @@ impl Control {
         let text = format!("a command was not followed: {}", crate::outputs::store::chain(error));
         say(&*self.intake, Level::Warning, text);
     }
+}
+
+/// Whether `logger` can have a level of its own. Every record is compared with
+/// all of them.
+fn has_place(levels: &Levels, logger: &str) -> bool {
+    logger.len() <= NAME_MAX
+        && (levels.loggers.len() < LOGGERS_MAX || levels.loggers.contains_key(logger))
 }
 
 /// The levels after `command`, and what to say about it.

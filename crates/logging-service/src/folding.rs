@@ -14,6 +14,8 @@ use ring_buffer::Position;
 #[derive(Debug)]
 pub(crate) struct Folding {
     keyer: Keyer,
+    /// How often everything was forgotten.
+    epoch: u64,
     errors: Dedup<Box<First>>,
     others: Dedup<Box<First>>,
     /// Counts that the views have not been told yet.
@@ -59,6 +61,7 @@ impl Folding {
         };
         Self {
             keyer: Keyer::new(),
+            epoch: 0,
             errors: dedup(window.min(ERROR_WINDOW_MAX)),
             others: dedup(window),
             untold: HashMap::new(),
@@ -72,7 +75,13 @@ impl Folding {
         let fields = (!record.fields.is_empty())
             .then(|| serde_json::to_string(&record.fields).unwrap_or_default());
         let Record { host, logger, severity, message, .. } = record;
-        self.keyer.key((host, logger, severity, message, exception, fields))
+        self.keyer.key((self.epoch, host, logger, severity, message, exception, fields))
+    }
+
+    /// From now on nothing is a repeat of what was there before: that may not
+    /// be in the record. Windows that are open end when they are over.
+    pub(crate) fn start_anew(&mut self) {
+        self.epoch += 1;
     }
 
     /// Whether the record with `key` is a repeat, as number `seq`, at `now`.

@@ -9,6 +9,7 @@ use logging_api::{BusVitals, Health, HealthStatus, Stats, Vitals};
 use parking_lot::RwLock;
 use session_store::Sessions;
 use standard_service::BoxError;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::ledger::Ledger;
@@ -21,6 +22,8 @@ pub struct Handle {
     pub(crate) session_id: SessionId,
     pub(crate) sessions: Sessions,
     pub(crate) recent: Arc<RwLock<Recent>>,
+    /// The number of the last entry in the files.
+    pub(crate) reached: watch::Receiver<u64>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) files: FilesHealth,
     pub(crate) is_working: Arc<AtomicBool>,

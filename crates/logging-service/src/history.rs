@@ -1,5 +1,7 @@
 //! What was logged: from memory as far as that goes, from the files beyond.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use log_analysis::Summary;
 use log_entry::{EntryId, Filter, LogEntry, SessionId};
@@ -7,8 +9,12 @@ use logging_api::{
     Archive, ArchiveError, LIMIT_MAX, Page, Query, Range, SessionDetail, SessionSummary,
 };
 use session_store::{Order, ReadLine, SessionInfo, Sessions};
+use tokio::time::timeout;
 
 use crate::Handle;
+
+/// How long a page waits for files that lag behind memory.
+const FILES_LAG_MAX: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl Archive for Handle {
@@ -79,6 +85,11 @@ impl Handle {
             (Vec::new(), before)
         };
         let wanted = limit - entries.len();
+        if is_current && wanted == 0 {
+            // What memory has must not wait for a disk, nor fail with it.
+            let next = entries.first().map(|entry| entry.seq).filter(|&seq| seq > 1);
+            return Ok((entries, next));
+        }
         // An entry more tells whether there are further ones.
         let mut older = self.read_entries(session, filter, None, files_before, wanted + 1).await?;
         let has_more = older.len() > wanted;
@@ -99,19 +110,17 @@ impl Handle {
         after: u64,
         limit: usize,
     ) -> Result<Found, ArchiveError> {
-        let memory_from = if is_current { self.recent.read().first_seq() } else { None };
-        let is_in_memory = memory_from.is_some_and(|first| first <= after + 1);
-        let mut entries = if is_in_memory {
-            Vec::new()
+        // Memory first, and at once: it moves on while files are read.
+        let (newer, files_before) = if is_current {
+            let recent = self.recent.read();
+            let newer = recent.after(&filter, after, limit + 1);
+            (newer, Some(recent.first_seq().unwrap_or(1)))
         } else {
-            let end = memory_from.or(is_current.then_some(1));
-            self.read_entries(session, filter.clone(), Some(after), end, limit + 1).await?
+            (Vec::new(), None)
         };
-        if is_current && entries.len() <= limit {
-            let from = entries.last().map_or(after, |entry| entry.seq);
-            let room = limit + 1 - entries.len();
-            entries.extend(self.recent.read().after(&filter, from, room));
-        }
+        let mut entries =
+            self.read_entries(session, filter, Some(after), files_before, limit + 1).await?;
+        entries.extend(newer);
         let has_more = entries.len() > limit;
         entries.truncate(limit);
         let next = entries.last().map(|entry| entry.seq).filter(|_| has_more);
@@ -156,8 +165,12 @@ impl Handle {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<LogEntry>, ArchiveError> {
-        if before.is_some_and(|before| before <= after.unwrap_or(0) + 1) {
+        if before.is_some_and(|before| before <= after.unwrap_or(0).saturating_add(1)) {
             return Ok(Vec::new());
+        }
+        let is_current = *session == self.session_id;
+        if is_current && let Some(before) = before {
+            self.files_to_reach(before - 1).await;
         }
         let order = if after.is_some() { Order::OldestFirst } else { Order::NewestFirst };
         let query = session_store::Query { filter, after, before, limit, order };
@@ -168,8 +181,19 @@ impl Handle {
         });
         match page.await? {
             Some(page) => Ok(page.entries),
+            // Someone removed its files; what is in memory is still there.
+            None if is_current => Ok(Vec::new()),
             None => Err(ArchiveError::NoSession(session.clone())),
         }
+    }
+
+    /// Waits a moment for the files to have what memory has given up, so that
+    /// there is no gap between the two.
+    async fn files_to_reach(&self, seq: u64) {
+        let mut reached = self.reached.clone();
+        let is_there = reached.wait_for(|&reached| reached >= seq);
+        // A disk that is away, or a service that has ended: there is no more.
+        let _ = timeout(FILES_LAG_MAX, is_there).await;
     }
 
     /// Reads files on a thread that may block.

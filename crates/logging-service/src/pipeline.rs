@@ -1,12 +1,14 @@
 //! The one task that owns all state: every record passes through here, in the
 //! order in which it arrived.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use log_entry::{
-    EntryIds, Level, Levels, LogEntry, Offer, Record, Service, SessionId, Stamp, Ticket,
+    DropReason, EntryId, EntryIds, Level, Levels, LogEntry, Offer, Record, Service, SessionId,
+    Stamp, Ticket,
 };
 use parking_lot::RwLock;
 use session_store::Line;
@@ -18,7 +20,7 @@ use crate::folding::{First, Folded, Folding, Repeat};
 use crate::intake::Intake;
 use crate::ledger::{Fate, FilterReason, Ledger};
 use crate::limiter::Limiter;
-use crate::losses::Losses;
+use crate::losses::{LossSum, Losses};
 use crate::naming::Naming;
 use crate::outputs::publish::Publisher;
 use crate::outputs::store::{Batch, Store};
@@ -75,7 +77,7 @@ const TELL_HELD_BACK_EVERY: Duration = Duration::from_secs(10);
 impl Pipeline {
     /// Works until `cancelled`, then until the intake is empty.
     pub(crate) async fn run(mut self, cancelled: CancellationToken) {
-        let mut records = Vec::with_capacity(self.batch_size);
+        let mut records = Vec::new();
         let mut is_closing = false;
         loop {
             tokio::select! {
@@ -87,8 +89,11 @@ impl Pipeline {
                 }
                 taken = self.intake.take(&mut records, self.batch_size) => {
                     let Some(through) = taken else { break };
+                    let is_news = !records.is_empty();
                     let batch = self.process(&mut records, Some(through));
-                    self.keep(batch).await;
+                    if is_news || !batch.is_empty() {
+                        self.keep(batch).await;
+                    }
                 }
                 () = wait_until(self.next_wake()) => {}
             }
@@ -145,11 +150,14 @@ impl Pipeline {
 
     /// Why `record` is not wanted, if it is not.
     fn unwanted(&mut self, record: &Record) -> Option<FilterReason> {
-        if record.severity.level() < self.levels.borrow().threshold(&record.logger) {
+        let level = record.severity.level();
+        // What was lost and which settings were changed is told at any threshold.
+        let is_own_warning = level >= Level::Warning && record.logger == OWN_LOGGER;
+        if !is_own_warning && level < self.levels.borrow().threshold(&record.logger) {
             return Some(FilterReason::Level);
         }
-        let (emitter, id) = record.emitter.as_ref().zip(record.entry_id.as_ref())?;
-        (!self.seen.insert(&emitter.source_id, id)).then_some(FilterReason::Duplicate)
+        let (source_id, id) = given_id(record)?;
+        (!self.seen.insert(&source_id, id)).then_some(FilterReason::Duplicate)
     }
 
     fn merge(&mut self, repeat: Repeat, record: &Record, service: Service, batch: &mut Batch) {
@@ -194,6 +202,7 @@ impl Pipeline {
     /// Hands a batch to the store; what that has no room for is lost, and told.
     async fn keep(&mut self, batch: Batch) {
         let Err(refused) = self.store.push(batch).await else { return };
+        self.folding.start_anew();
         for (emitter, id) in &refused.given_ids {
             self.seen.remove(emitter, id);
         }
@@ -221,7 +230,7 @@ impl Pipeline {
         let held_back_is_due = self.timers.is_holding_back && now >= self.timers.tell_held_back_at;
         if window_is_over || losses_are_due || held_back_is_due {
             let mut own = Vec::new();
-            let mut losses = Vec::new();
+            let mut losses = BTreeMap::new();
             if losses_are_due {
                 self.timers.tell_losses_at = now + TELL_LOSSES_EVERY;
                 losses = self.losses_to_tell(&mut own);
@@ -233,28 +242,21 @@ impl Pipeline {
         }
     }
 
-    /// Losses as lines of the record, and as entries that everybody sees.
-    fn losses_to_tell(&self, own: &mut Vec<Record>) -> Vec<Line> {
+    /// Losses, and entries about them that everybody sees. While the disk is
+    /// behind there are none: to tell of them would only lose more.
+    fn losses_to_tell(&self, own: &mut Vec<Record>) -> BTreeMap<DropReason, LossSum> {
+        if !self.store.has_room() {
+            return BTreeMap::new();
+        }
         let sums = self.losses.take();
-        sums.into_iter()
-            .map(|(reason, sum)| {
-                let records = if sum.count == 1 { "record was" } else { "records were" };
-                own.push(own_record(
-                    Level::Warning,
-                    format!(
-                        "{} {records} dropped ({reason}): {}, last from {}",
-                        sum.count, sum.detail, sum.origin
-                    ),
-                ));
-                Line::Loss {
-                    reason,
-                    count: sum.count,
-                    first: sum.first,
-                    last: sum.last,
-                    by_service: std::collections::BTreeMap::new(),
-                }
-            })
-            .collect()
+        own.extend(sums.iter().map(|(reason, sum)| {
+            let LossSum { count, detail, origin, .. } = sum;
+            let records = if *count == 1 { "record was" } else { "records were" };
+            let text =
+                format!("{count} {records} dropped ({reason}): {detail}, last from {origin}");
+            own_record(Level::Warning, text)
+        }));
+        sums
     }
 
     fn held_back_to_tell(&mut self, own: &mut Vec<Record>) {
@@ -274,11 +276,13 @@ impl Pipeline {
     }
 
     /// Records made here pass through the same gate and the same books.
-    async fn keep_own(&mut self, mut own: Vec<Record>, lines: Vec<Line>) {
+    async fn keep_own(&mut self, mut own: Vec<Record>, losses: BTreeMap<DropReason, LossSum>) {
         self.ledger.accepted(own.len() as u64);
         let mut batch = self.process(&mut own, None);
-        lines.into_iter().for_each(|line| batch.note(line));
-        self.keep(batch).await;
+        losses.into_iter().for_each(|(reason, sum)| batch.loss(reason, sum));
+        if !batch.is_empty() {
+            self.keep(batch).await;
+        }
     }
 
     /// The intake is closed and empty: close the windows and tell the rest.
@@ -291,15 +295,24 @@ impl Pipeline {
         for folded in self.folding.close_all() {
             self.sum_up(&folded, &mut batch);
         }
-        self.keep(batch).await;
+        if !batch.is_empty() {
+            self.keep(batch).await;
+        }
     }
 }
 
 /// Notes the id that an emitter gave, in case the batch is not written.
 fn remember_id(record: &Record, batch: &mut Batch) {
-    if let (Some(emitter), Some(id)) = (&record.emitter, &record.entry_id) {
-        batch.given_ids.push((emitter.source_id.clone(), id.clone()));
+    if let Some((source_id, id)) = given_id(record) {
+        batch.given_ids.push((source_id, id.clone()));
     }
+}
+
+/// The id that an emitter gave, with the emitter's name; those that do not say
+/// theirs share one.
+fn given_id(record: &Record) -> Option<(Arc<str>, &EntryId)> {
+    let source_id = record.emitter.as_ref().map(|emitter| emitter.source_id.clone());
+    record.entry_id.as_ref().map(|id| (source_id.unwrap_or_default(), id))
 }
 
 // === impl Timers ===

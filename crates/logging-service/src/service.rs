@@ -62,20 +62,20 @@ pub struct LoggingService {
     written: watch::Receiver<Written>,
     handle: Arc<Handle>,
     own: Dispatch,
-    state: State,
+    pub(crate) state: State,
 }
 
-enum State {
+pub(crate) enum State {
     Opened(Box<Work>),
     Running(Running),
     Ended,
 }
 
 /// What the service's thread does.
-struct Work {
-    pipeline: Pipeline,
-    keeper: Keeper,
-    events: bus::Subscription,
+pub(crate) struct Work {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) keeper: Keeper,
+    events: publish::Events,
     control: Control,
     shared: Shared,
 }
@@ -90,7 +90,7 @@ struct Shared {
     is_working: Arc<AtomicBool>,
 }
 
-struct Running {
+pub(crate) struct Running {
     cancelled: CancellationToken,
     ended: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
@@ -108,7 +108,6 @@ impl LoggingService {
         let (writer, removed) = begin_session(&config).await?;
         let shared = Shared::new(&config, bus);
         let intake = Arc::new(shared.intake(&config));
-        let handle = Arc::new(shared.handle(&config, writer.id().clone()));
         let (levels_sender, levels) = watch::channel(Levels::new(config.log_level));
         let (written_sender, written) = watch::channel(Written::default());
         let written_sender = Arc::new(written_sender);
@@ -121,7 +120,10 @@ impl LoggingService {
             Control { bus: shared.bus.clone(), levels: levels_sender, intake: intake.clone() };
         let sync_interval = config.sync_interval.min(config.file_flush_interval);
         let identity = identity(&writer);
-        let keeper = shared.keeper(writer, batches, written_sender, sync_interval);
+        let (reached_sender, reached) = watch::channel(0);
+        let handle = Arc::new(shared.handle(&config, writer.id().clone(), reached));
+        let keeper =
+            shared.keeper(writer, batches, (written_sender, reached_sender), sync_interval);
         let pipeline = Pipeline {
             intake: intake.clone(),
             levels: levels.clone(),
@@ -231,14 +233,24 @@ async fn begin_session(config: &Config) -> Result<(Writer<Local>, Removed), Open
     Ok((writer, removed))
 }
 
+/// Removed sessions that are named one by one.
+const REMOVED_TOLD_MAX: usize = 10;
+
 /// Says which earlier sessions were removed, and which could not be.
 fn tell_of_removed(intake: &dyn RecordSink, removed: &Removed) {
-    for id in &removed.sessions {
+    for id in removed.sessions.iter().take(REMOVED_TOLD_MAX) {
         say(intake, Level::Info, format!("removed the session {id}: retention"));
     }
-    for (path, error) in &removed.failed {
+    for (path, error) in removed.failed.iter().take(REMOVED_TOLD_MAX) {
         let text = format!("could not remove `{}`: {error}", path.display());
         say(intake, Level::Warning, text);
+    }
+    let more = |count: usize| count.saturating_sub(REMOVED_TOLD_MAX);
+    let (removed, failed) = (more(removed.sessions.len()), more(removed.failed.len()));
+    if removed + failed > 0 {
+        let text =
+            format!("removed {removed} sessions more, and could not remove {failed} files more");
+        say(intake, Level::Info, text);
     }
 }
 
@@ -308,11 +320,17 @@ impl Shared {
         Intake::new(bounds, self.ledger.clone(), self.losses.clone())
     }
 
-    fn handle(&self, config: &Config, session_id: SessionId) -> Handle {
+    fn handle(
+        &self,
+        config: &Config,
+        session_id: SessionId,
+        reached: watch::Receiver<u64>,
+    ) -> Handle {
         Handle {
             session_id,
             sessions: session_store::Sessions::at(&config.session_file_path),
             recent: self.recent.clone(),
+            reached,
             ledger: self.ledger.clone(),
             files: self.files.clone(),
             is_working: self.is_working.clone(),
@@ -325,13 +343,14 @@ impl Shared {
         &self,
         writer: Writer<Local>,
         batches: mpsc::Receiver<Queued>,
-        written: Arc<watch::Sender<Written>>,
+        (written, reached): (Arc<watch::Sender<Written>>, watch::Sender<u64>),
         sync_interval: Duration,
     ) -> Keeper {
         Keeper {
             writer,
             batches,
             written,
+            reached,
             ledger: self.ledger.clone(),
             losses: self.losses.clone(),
             health: self.files.clone(),
@@ -348,11 +367,15 @@ impl Work {
         let _working = Working(self.shared.is_working);
         // The pipeline ends when its intake is closed and empty, and the others
         // when the pipeline has let go of their queues.
+        let kept = CancellationToken::new();
+        let keep = async {
+            tokio::join!(self.pipeline.run(cancelled.clone()), self.keeper.run(cancelled.clone()));
+            kept.cancel();
+        };
         tokio::join!(
-            self.pipeline.run(cancelled.clone()),
-            self.keeper.run(cancelled.clone()),
-            publish(self.events, self.shared.bus, self.shared.ledger),
-            self.control.run(cancelled),
+            keep,
+            publish(self.events, self.shared.bus, self.shared.ledger, kept.clone()),
+            self.control.run(cancelled.clone()),
         );
     }
 }

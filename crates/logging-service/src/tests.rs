@@ -1,5 +1,9 @@
 //! The service as a whole, on the in-memory bus and a real directory.
 
+mod history;
+mod losses;
+mod unlucky;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;

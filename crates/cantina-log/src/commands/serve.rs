@@ -1,5 +1,6 @@
 //! `cantina-log serve`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,7 +37,9 @@ pub(crate) struct Serve {
 }
 
 /// What stopping may take beyond the deadline before the process ends anyway.
-const GRACE: Duration = Duration::from_millis(300);
+const GRACE: Duration = Duration::from_millis(250);
+/// What the last words may take of that.
+const LAST_WORDS_TIME: Duration = Duration::from_millis(20);
 
 impl Serve {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<ExitCode> {
@@ -85,9 +88,13 @@ fn announce(system: &System, addr_file: Option<&Path>) -> anyhow::Result<()> {
         write_whole(path, &addresses.to_string())
             .with_context(|| format!("writing the address file `{}`", path.display()))?;
     }
-    // The one thing a person needs to know; not a log message.
-    anstream::println!("Dashboard:  http://{http}/");
-    anstream::println!("Python:     {python}  (SocketHandler, CantinaLogHandler)");
+    // The one thing a person needs to know; not a log message. A service runs
+    // on although nobody reads it.
+    let text = format!(
+        "Dashboard:  http://{http}/\nPython:     {python}  (SocketHandler, CantinaLogHandler)\n"
+    );
+    let mut stdout = anstream::stdout();
+    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
     Ok(())
 }
 
@@ -103,12 +110,11 @@ fn verdict(report: &StopReport) -> ExitCode {
     if report.is_clean() {
         return ExitCode::SUCCESS;
     }
-    // The service has ended: stderr is the only place left.
     for failure in &report.failed {
-        anstream::eprintln!("cantina-log: stopping {}: {}", failure.service, failure.error);
+        exit::last_words(&format_args!("stopping {}: {}", failure.service, failure.error));
     }
     for service in &report.late {
-        anstream::eprintln!("cantina-log: {service} did not stop in time");
+        exit::last_words(&format_args!("{service} did not stop in time"));
     }
     ExitCode::from(exit::NOT_WRITTEN)
 }
@@ -118,7 +124,11 @@ fn verdict(report: &StopReport) -> ExitCode {
 fn watch_over_the_end(patience: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(patience);
-        anstream::eprintln!("cantina-log: stopping took too long; something was not written");
+        // What hangs may be stderr itself.
+        std::thread::spawn(|| {
+            exit::last_words(&"stopping took too long; something was not written");
+        });
+        std::thread::sleep(LAST_WORDS_TIME);
         std::process::exit(i32::from(exit::NOT_WRITTEN));
     });
 }

@@ -1,46 +1,87 @@
 //! Entries on their way to the bus.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bus::{Bus, Delivery, Event, Feed, Subscription, Topic};
+use bus::{Bus, Delivery, Event, Fed, Feed, Subscription, Topic};
 use bytes::Bytes;
 use log_entry::{EntryId, LogEntry, format_timestamp};
 use logging_api::{DASHBOARD_LOG, DashboardLog, LOG_ENTRY, LOG_REPEAT, RepeatUpdate};
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::folding::Folded;
 use crate::ledger::Ledger;
 
 /// The pipeline's end of the queue to the bus. It never waits: when the bus is
-/// behind, the oldest events go first and are counted as missed by the views.
+/// behind, the oldest events go first, and new ones while those that wait are
+/// too large together. Both are counted as missed by the views.
 pub(crate) struct Publisher {
     feed: Feed,
+    waiting: Arc<Mutex<Waiting>>,
     to_dashboard: bool,
 }
 
+/// The other end.
+pub(crate) struct Events {
+    events: Subscription,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// The sizes of the events in the queue.
+#[derive(Debug, Default)]
+struct Waiting {
+    sizes: VecDeque<usize>,
+    bytes: usize,
+}
+
+/// Bytes that may wait for the bus.
+const BYTES_MAX: usize = 16 << 20;
 /// Events that may wait for the bus.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
-/// Events published between two looks at the queue.
-const BATCH: usize = 100;
+/// What the last events may take once everything is in the session files.
+const LAST_EVENTS_TIME: Duration = Duration::from_millis(100);
 /// Length of a message that had to be cut to fit on the bus, in bytes.
 const CUT_MESSAGE: usize = 64 << 10;
 
 /// A queue to the bus: one end for the pipeline, one for [`publish`].
-pub(crate) fn queue(to_dashboard: bool) -> (Publisher, Subscription) {
+pub(crate) fn queue(to_dashboard: bool) -> (Publisher, Events) {
     let (feed, events) = bus::queue("publish", CAPACITY);
-    (Publisher { feed, to_dashboard }, events)
+    let waiting = Arc::default();
+    (Publisher { feed, waiting: Arc::clone(&waiting), to_dashboard }, Events { events, waiting })
 }
 
-/// Publishes what comes out of the queue until it is closed and empty.
-pub(crate) async fn publish(mut events: Subscription, bus: Arc<dyn Bus>, ledger: Arc<Ledger>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while events.recv_many(&mut batch, BATCH).await > 0 {
-        for delivery in batch.drain(..) {
-            match delivery {
-                Delivery::Event(event) => publish_one(event, &*bus, &ledger).await,
-                Delivery::Missed(count) => ledger.views(|views| views.missed += count),
-            }
+/// Publishes what comes out of the queue until it is closed and empty. Once
+/// everything is `kept`, a bus that is stuck is not waited for any longer.
+pub(crate) async fn publish(
+    mut events: Events,
+    bus: Arc<dyn Bus>,
+    ledger: Arc<Ledger>,
+    kept: CancellationToken,
+) {
+    let over = async {
+        kept.cancelled().await;
+        sleep(LAST_EVENTS_TIME).await;
+    };
+    tokio::select! {
+        () = publish_all(&mut events, &*bus, &ledger) => {}
+        () = over => {
+            // The one that was underway as well.
+            let left = 1 + events.events.queued() as u64;
+            ledger.views(|views| views.missed += left);
+        }
+    }
+}
+
+async fn publish_all(events: &mut Events, bus: &dyn Bus, ledger: &Ledger) {
+    while let Some(delivery) = events.next().await {
+        match delivery {
+            Delivery::Event(event) => publish_one(event, bus, ledger).await,
+            Delivery::Missed(count) => ledger.views(|views| views.missed += count),
         }
     }
 }
@@ -49,8 +90,8 @@ async fn publish_one(event: Event, bus: &dyn Bus, ledger: &Ledger) {
     let topic = event.topic.clone();
     let whole = event.payload.clone();
     let result = match bus.publish(event).await {
-        Err(bus::Error::TooLarge { .. }) if *topic == *LOG_ENTRY.name() => {
-            bus.publish(Event::new(topic, cut(&whole))).await
+        Err(bus::Error::TooLarge { .. }) => {
+            bus.publish(Event::new(topic.clone(), cut(&topic, &whole))).await
         }
         result => result,
     };
@@ -59,13 +100,21 @@ async fn publish_one(event: Event, bus: &dyn Bus, ledger: &Ledger) {
     }
 }
 
-/// The entry in `json` with what is too large for the bus cut off. The whole
-/// is in the session record.
-fn cut(json: &[u8]) -> Vec<u8> {
+/// What is in `json`, with what is too large for the bus cut off. The whole is
+/// in the session record.
+fn cut(topic: &str, json: &[u8]) -> Vec<u8> {
+    if topic == DASHBOARD_LOG.name() {
+        let cut_line = serde_json::from_slice::<DashboardLog>(json).and_then(|mut line| {
+            cut_text(&mut line.message);
+            serde_json::to_vec(&line)
+        });
+        return cut_line.unwrap_or_else(|_| json.to_vec());
+    }
     let Ok(mut entry) = serde_json::from_slice::<LogEntry>(json) else { return json.to_vec() };
     cut_text(&mut entry.message);
     if let Some(exception) = &mut entry.exception {
         cut_text(&mut exception.traceback);
+        exception.message.iter_mut().for_each(cut_text);
     }
     if entry.to_json().len() > CUT_MESSAGE * 4 {
         entry.fields.clear();
@@ -88,7 +137,7 @@ fn cut_text(text: &mut String) {
 impl Publisher {
     /// Publishes an entry, whole and in the dashboard's form.
     pub(crate) fn entry(&self, entry: &LogEntry, json: &Bytes) {
-        self.feed.push(Event::new(LOG_ENTRY.name(), json.clone()));
+        self.queue(Event::new(LOG_ENTRY.name(), json.clone()));
         if self.to_dashboard {
             self.push(&DASHBOARD_LOG, &DashboardLog::from(entry));
         }
@@ -129,6 +178,80 @@ impl Publisher {
 
     fn push<T: Serialize>(&self, topic: &Topic<T>, value: &T) {
         let event = topic.encode(value).expect("our payloads have text keys only");
-        self.feed.push(event);
+        self.queue(event);
+    }
+
+    fn queue(&self, event: Event) {
+        let size = event.payload.len();
+        let mut waiting = self.waiting.lock();
+        if !waiting.has_room(size) {
+            self.feed.missed(1);
+            return;
+        }
+        if self.feed.push(event) == Fed::Displaced {
+            waiting.leave();
+        }
+        waiting.enter(size);
+    }
+}
+
+// === impl Events ===
+
+impl Events {
+    async fn next(&mut self) -> Option<Delivery> {
+        let delivery = self.events.recv().await;
+        if matches!(delivery, Some(Delivery::Event(_))) {
+            self.waiting.lock().leave();
+        }
+        delivery
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// One is always taken, however large.
+    fn has_room(&self, size: usize) -> bool {
+        self.sizes.is_empty() || self.bytes + size <= BYTES_MAX
+    }
+
+    fn enter(&mut self, size: usize) {
+        self.sizes.push_back(size);
+        self.bytes += size;
+    }
+
+    /// The oldest left.
+    fn leave(&mut self) {
+        self.bytes -= self.sizes.pop_front().unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_has_a_bound_in_bytes_and_in_number() {
+        let (publisher, mut events) = queue(false);
+        let large = |size| Event::new("a", vec![b'x'; size]);
+        (0..100).for_each(|_| publisher.queue(large(1 << 20)));
+        let mut taken = Vec::new();
+        for _ in 0..16 {
+            taken.push(events.next().await);
+        }
+        assert!(taken.iter().all(|delivery| matches!(delivery, Some(Delivery::Event(_)))));
+        assert_eq!(events.next().await, Some(Delivery::Missed(84)));
+        assert_eq!(events.waiting.lock().bytes, 0);
+
+        (0..CAPACITY.get() + 5).for_each(|_| publisher.queue(large(3)));
+        assert_eq!(events.waiting.lock().bytes, 3 * CAPACITY.get());
+        assert_eq!(events.next().await, Some(Delivery::Missed(5)));
+        publisher.queue(large(2 * BYTES_MAX));
+        drop(publisher);
+        let mut left = 0;
+        while let Some(delivery) = events.next().await {
+            left += u64::from(matches!(delivery, Delivery::Event(_)));
+        }
+        assert_eq!((left, events.waiting.lock().bytes), (CAPACITY.get() as u64, 0));
     }
 }

@@ -1,5 +1,6 @@
 //! Entries on their way to the session files.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Fate, Ledger};
-use crate::losses::Losses;
+use crate::losses::{LossSum, Losses};
 
 /// Lines for the session record, and what it means that they are written.
 #[derive(Debug)]
 pub(crate) struct Batch {
     lines: Vec<Line>,
-    /// For each line, what its record becomes once the line is written.
-    fates: Vec<Option<(Service, Fate)>>,
+    /// For each line, what is behind it.
+    meanings: Vec<Meaning>,
     /// Ids that emitters gave; to be forgotten if this is not written.
     pub(crate) given_ids: Vec<(Arc<str>, EntryId)>,
     /// The record up to which everything is decided once this is written.
@@ -27,6 +28,19 @@ pub(crate) struct Batch {
     /// Whether to sync at once.
     is_urgent: bool,
     bytes: usize,
+    /// The number of the last record in it.
+    last_seq: Option<u64>,
+}
+
+/// What is behind a line.
+#[derive(Debug)]
+enum Meaning {
+    /// A record, and what it becomes once the line is written.
+    Record(Service, Fate),
+    /// Losses, which are to be told again if the line is not written.
+    Loss(DropReason, LossSum),
+    /// Nothing that anyone counts.
+    Note,
 }
 
 /// The pipeline's end of the queue to the session files.
@@ -51,6 +65,8 @@ pub(crate) struct Keeper {
     pub(crate) writer: Writer<Local>,
     pub(crate) batches: mpsc::Receiver<Queued>,
     pub(crate) written: Arc<watch::Sender<Written>>,
+    /// The number of the last entry in the files.
+    pub(crate) reached: watch::Sender<u64>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) losses: Arc<Losses>,
     pub(crate) health: FilesHealth,
@@ -77,8 +93,12 @@ const BYTES_MAX: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often entries that must be synced at once force a sync, at the most.
 const URGENT_SYNC_EVERY: Duration = Duration::from_millis(50);
+/// A pause in which the files may have gone.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
 /// How often a failed write is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// What the few lines about losses take at the most.
+const FEW_LINES_BYTES: usize = 64 << 10;
 /// Bytes that a line takes besides its message.
 const LINE_BYTES: usize = 128;
 
@@ -99,51 +119,76 @@ impl Batch {
     pub(crate) fn new(through: Option<Ticket>) -> Self {
         Self {
             lines: Vec::new(),
-            fates: Vec::new(),
+            meanings: Vec::new(),
             given_ids: Vec::new(),
             through,
             is_urgent: false,
             bytes: 0,
+            last_seq: None,
         }
+    }
+
+    /// Whether nothing is to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
     }
 
     /// Adds the line of a record of `level`, which becomes `fate` with it.
     pub(crate) fn record(&mut self, line: Line, level: Level, service: Service, fate: Fate) {
         self.is_urgent |= level >= Level::Error;
-        self.add(line, Some((service, fate)));
+        if let Line::Entry { entry, .. } = &line {
+            self.last_seq = Some(entry.seq);
+        }
+        self.add(line, Meaning::Record(service, fate));
+    }
+
+    /// Adds the line that tells of losses.
+    pub(crate) fn loss(&mut self, reason: DropReason, sum: LossSum) {
+        self.add(sum.line(reason), Meaning::Loss(reason, sum));
     }
 
     /// Adds a line that no record stands behind.
     pub(crate) fn note(&mut self, line: Line) {
-        self.add(line, None);
+        self.add(line, Meaning::Note);
     }
 
-    fn add(&mut self, line: Line, fate: Option<(Service, Fate)>) {
+    fn add(&mut self, line: Line, meaning: Meaning) {
         self.bytes += LINE_BYTES;
         if let Line::Entry { json, .. } = &line {
             self.bytes += json.len();
         }
         self.lines.push(line);
-        self.fates.push(fate);
+        self.meanings.push(meaning);
     }
 
     /// The records of the first `count` lines are written.
     fn settle(&mut self, count: usize, ledger: &Ledger) {
         self.lines.drain(..count);
-        for (service, fate) in self.fates.drain(..count).flatten() {
-            ledger.settled(&service, fate);
+        for meaning in self.meanings.drain(..count) {
+            if let Meaning::Record(service, fate) = meaning {
+                ledger.settled(&service, fate);
+            }
         }
     }
 
-    /// The records of all lines are lost. Returns how many there are.
-    fn lose(&mut self, ledger: &Ledger) -> u64 {
+    /// The records of all lines are lost, for the reason in `detail`.
+    fn lose(&mut self, ledger: &Ledger, losses: &Losses, detail: &str) {
         self.lines.clear();
-        let mut count = 0;
-        for (service, _) in self.fates.drain(..).flatten() {
-            ledger.settled(&service, Fate::NotWritten);
-            count += 1;
+        let mut by_service = BTreeMap::<_, u64>::new();
+        for meaning in self.meanings.drain(..) {
+            match meaning {
+                Meaning::Record(service, _) => {
+                    ledger.settled(&service, Fate::NotWritten);
+                    *by_service.entry(service.key).or_default() += 1;
+                }
+                Meaning::Loss(reason, sum) => losses.restore(reason, sum),
+                Meaning::Note => {}
+            }
         }
-        count
+        let count = by_service.values().sum();
+        if count > 0 {
+            losses.add_of_services(&not_written(count, detail), by_service);
+        }
     }
 }
 
@@ -169,14 +214,14 @@ impl Store {
     }
 
     fn lose(&self, mut batch: Batch) -> Batch {
-        let count = batch.lose(&self.ledger);
-        if count > 0 {
-            self.losses.add(&not_written(count, "the disk is behind"));
-        }
-        if let Some(through) = batch.through {
-            self.written.send_modify(|written| written.lost = through);
-        }
+        batch.lose(&self.ledger, &self.losses, "the disk is behind");
+        deny(&self.written, batch.through);
         batch
+    }
+
+    /// Whether a few lines would find room at once.
+    pub(crate) fn has_room(&self) -> bool {
+        self.batches.capacity() > 0 && self.room.available_permits() >= FEW_LINES_BYTES
     }
 }
 
@@ -195,6 +240,7 @@ impl Keeper {
                 () = wait_until(self.sync.due) => self.sync().await,
             }
         }
+        self.tell_the_last_losses().await;
         let ledger = ledger_as_json(&self.ledger);
         if let Err(error) = self.writer.close(ledger, Utc::now()).await {
             self.health.ails(&error);
@@ -202,6 +248,8 @@ impl Keeper {
     }
 
     async fn write(&mut self, Queued { mut batch, room }: Queued, hurried: &CancellationToken) {
+        self.look_after_a_pause().await;
+        let last_seq = batch.last_seq;
         while !batch.lines.is_empty() {
             match self.writer.append(&batch.lines).await {
                 Ok(()) => {
@@ -221,12 +269,19 @@ impl Keeper {
             }
         }
         drop(room);
+        if let Some(last_seq) = last_seq {
+            self.reached.send_replace(last_seq);
+        }
         self.acknowledge(batch.through);
         self.schedule_sync(batch.is_urgent).await;
     }
 
     /// Waits until it makes sense to try again; says whether there is time to.
-    async fn may_try_again(&self, hurried: &CancellationToken) -> bool {
+    async fn may_try_again(&mut self, hurried: &CancellationToken) -> bool {
+        if self.sync.due.is_some_and(|due| due <= Instant::now()) {
+            // What was written before the trouble began.
+            self.sync().await;
+        }
         tokio::select! {
             biased;
             () = hurried.cancelled() => false,
@@ -235,10 +290,29 @@ impl Keeper {
     }
 
     fn give_up(&self, mut batch: Batch) {
-        let count = batch.lose(&self.ledger);
-        self.losses.add(&not_written(count, "the session file could not be written"));
-        if let Some(through) = batch.through {
-            self.written.send_modify(|written| written.lost = through);
+        batch.lose(&self.ledger, &self.losses, "the session file could not be written");
+        deny(&self.written, batch.through);
+    }
+
+    /// The pipeline has ended and tells nothing any more.
+    async fn tell_the_last_losses(&mut self) {
+        let lines: Vec<_> =
+            self.losses.take().iter().map(|(reason, sum)| sum.line(*reason)).collect();
+        if !lines.is_empty()
+            && let Err(error) = self.writer.append(&lines).await
+        {
+            self.health.ails(&error);
+        }
+    }
+
+    /// Someone may have removed the files while nothing was written.
+    async fn look_after_a_pause(&mut self) {
+        let is_pause = self.sync.last.is_some_and(|last| last.elapsed() > LOOK_AFTER);
+        if is_pause
+            && self.sync.due.is_none()
+            && let Err(error) = self.writer.check().await
+        {
+            self.health.ails(&error);
         }
     }
 
@@ -308,6 +382,14 @@ impl FilesHealth {
             *current = health;
             is_new
         });
+    }
+}
+
+/// The record with the ticket `through` was lost; an earlier one may have been
+/// lost later.
+fn deny(written: &watch::Sender<Written>, through: Option<Ticket>) {
+    if let Some(through) = through {
+        written.send_modify(|written| written.lost = written.lost.max(through));
     }
 }
 
