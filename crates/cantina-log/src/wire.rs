@@ -1,5 +1,6 @@
 //! The whole system in one screen: the only place where parts meet.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,7 @@ const STOP_DOORS_WITHIN: Duration = Duration::from_millis(550);
 impl System {
     /// Joins all parts as `settings` say, and starts them.
     pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        check_ports(settings)?;
         let bus = bus::connect(&settings.bus)
             .await
             .map_err(|error| Failure::of(exit::CONFIG, &error.into()))?;
@@ -97,6 +99,23 @@ impl System {
         }
         report
     }
+}
+
+/// Finds out that a port is taken before a session is begun for nothing: a
+/// program that is restarted again and again would push old sessions out.
+fn check_ports(settings: &Settings) -> Result<(), Failure> {
+    let ports = [
+        (settings.listen, "listen", "--listen"),
+        (settings.python_listen, "python_listen", "--python-listen"),
+    ];
+    for (address, key, flag) in ports {
+        let taken = std::net::TcpListener::bind(address).err();
+        if let Some(error) = taken.filter(|error| error.kind() == ErrorKind::AddrInUse) {
+            let what = format!("{address} is taken: `{flag}` (or `{key}`) chooses another address");
+            return Err(Failure::of(exit::CONFIG, &anyhow::Error::new(error).context(what)));
+        }
+    }
+    Ok(())
 }
 
 /// The dispatcher of the whole process: what we say of ourselves goes to

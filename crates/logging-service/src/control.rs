@@ -4,11 +4,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bus::{Bus, BusExt, TypedSubscription};
+use chrono::Utc;
 use log_entry::{Level, Levels, RecordSink};
 use logging_api::{
     Command, LOGGING_COMMAND, LOGGING_STATUS, LoggingStatus, SET_GLOBAL_LEVEL, SetGlobalLevel,
 };
-use tokio::sync::watch;
+use session_store::Line;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::say;
@@ -18,6 +20,8 @@ pub(crate) struct Control {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) levels: watch::Sender<Levels>,
     pub(crate) intake: Arc<dyn RecordSink>,
+    /// Lines for the session record.
+    pub(crate) notes: mpsc::Sender<Line>,
 }
 
 /// Commands that may wait.
@@ -87,6 +91,7 @@ impl Control {
         let (new, what, by) = changed(&old, command);
         if new != old {
             self.levels.send_replace(new.clone());
+            self.note(&old, &new, &by).await;
             // At WARNING, so that it is in the record whatever the levels are now.
             say(&*self.intake, Level::Warning, format!("{what}, asked by {by}"));
         }
@@ -94,6 +99,20 @@ impl Control {
         if let Err(error) = self.bus.publish_json(&LOGGING_STATUS, &status).await {
             self.complain(&error);
         }
+    }
+
+    /// Puts the change into the session record.
+    async fn note(&self, old: &Levels, new: &Levels, by: &str) {
+        let value = |levels| serde_json::to_value(levels).expect("levels have text keys only");
+        let line = Line::Settings {
+            who: by.to_owned(),
+            what: "levels".to_owned(),
+            old: value(old),
+            new: value(new),
+            at: Utc::now(),
+        };
+        // The pipeline has gone only if the service stops.
+        let _: Result<(), _> = self.notes.send(line).await;
     }
 
     fn complain(&self, error: &dyn std::error::Error) {

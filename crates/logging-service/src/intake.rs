@@ -35,7 +35,8 @@ pub(crate) struct Bounds {
 
 #[derive(Debug, Default)]
 struct Queue {
-    records: VecDeque<Record>,
+    /// Each with its size, which is costly to find out twice.
+    records: VecDeque<(Record, usize)>,
     bytes: usize,
     accepted: u64,
     is_closed: bool,
@@ -100,7 +101,7 @@ impl RecordSink for Intake {
         let was_empty = queue.records.is_empty();
         queue.bytes += bytes;
         queue.accepted += 1;
-        queue.records.push_back(record);
+        queue.records.push_back((record, bytes));
         let ticket = Ticket(queue.accepted);
         // Counted before the pipeline can take it, so that the ledger never
         // shows an outcome without a record.
@@ -144,8 +145,8 @@ impl Queue {
             return None;
         }
         let count = limit.min(self.records.len());
-        for record in self.records.drain(..count) {
-            self.bytes -= record.bytes();
+        for (record, bytes) in self.records.drain(..count) {
+            self.bytes -= bytes;
             batch.push(record);
         }
         Some(Ticket(self.accepted - self.records.len() as u64))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use log_entry::{DropReason, Level, Service};
 use logging_api::{ServiceCounts, ViewCounts};
@@ -9,10 +10,16 @@ use parking_lot::Mutex;
 
 /// Counts every record once when it comes and once when its fate is known.
 ///
-/// All counts change under one lock, so that a snapshot is of one instant and
-/// `received = stored + merged + filtered + Σ dropped + in_flight` holds in it.
+/// A record is counted as accepted before the pipeline can take it, and all
+/// other counts change under one lock: in a snapshot, which reads them in the
+/// opposite order, no outcome is without its record, and
+/// `received = stored + merged + filtered + Σ dropped + in_flight` holds.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<Counts>);
+pub(crate) struct Ledger {
+    /// Not under the lock: whoever logs must not wait for who counts.
+    accepted: AtomicU64,
+    counts: Mutex<Counts>,
+}
 
 /// A snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +30,8 @@ pub(crate) struct Counts {
     pub(crate) filtered: BTreeMap<FilterReason, u64>,
     pub(crate) dropped: BTreeMap<DropReason, u64>,
     pub(crate) in_flight: u64,
+    /// Records whose fate is known, of those that were accepted.
+    settled: u64,
     pub(crate) services: BTreeMap<Arc<str>, ServiceCounts>,
     pub(crate) views: ViewCounts,
 }
@@ -55,21 +64,19 @@ const OTHER: &str = "(other)";
 impl Ledger {
     /// `count` records are on their way to the pipeline.
     pub(crate) fn accepted(&self, count: u64) {
-        let mut counts = self.0.lock();
-        counts.received += count;
-        counts.in_flight += count;
+        self.accepted.fetch_add(count, Ordering::Release);
     }
 
     /// `count` records were lost before the pipeline saw them.
     pub(crate) fn dropped_at_the_door(&self, reason: DropReason, count: u64) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         counts.received += count;
         *counts.dropped.entry(reason).or_default() += count;
     }
 
     /// The pipeline took a record in.
     pub(crate) fn named(&self, service: &Service, level: Level) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         let service = counts.service(service);
         service.received += 1;
         *service.by_level.entry(level).or_default() += 1;
@@ -77,9 +84,8 @@ impl Ledger {
 
     /// What became of a record is known.
     pub(crate) fn settled(&self, service: &Service, fate: Fate) {
-        let mut counts = self.0.lock();
-        debug_assert!(counts.in_flight > 0, "a record was settled twice");
-        counts.in_flight = counts.in_flight.saturating_sub(1);
+        let mut counts = self.counts.lock();
+        counts.settled += 1;
         match fate {
             Fate::Stored => counts.stored += 1,
             Fate::Merged => counts.merged += 1,
@@ -97,12 +103,17 @@ impl Ledger {
 
     /// The views leave something out.
     pub(crate) fn views(&self, change: impl FnOnce(&mut ViewCounts)) {
-        change(&mut self.0.lock().views);
+        change(&mut self.counts.lock().views);
     }
 
     /// All counts, of one instant.
     pub(crate) fn snapshot(&self) -> Counts {
-        self.0.lock().clone()
+        let mut counts = self.counts.lock().clone();
+        let accepted = self.accepted.load(Ordering::Acquire);
+        debug_assert!(counts.settled <= accepted, "a record was settled twice");
+        counts.received += accepted;
+        counts.in_flight = accepted.saturating_sub(counts.settled);
+        counts
     }
 }
 

@@ -12,7 +12,7 @@ use log_entry::{
 };
 use parking_lot::RwLock;
 use session_store::Line;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ use crate::seen::Seen;
 pub(crate) struct Pipeline {
     pub(crate) intake: Arc<Intake>,
     pub(crate) levels: watch::Receiver<Levels>,
+    /// Lines for the session record that no record stands behind.
+    pub(crate) notes: mpsc::Receiver<Line>,
     pub(crate) identity: Identity,
     pub(crate) naming: Naming,
     pub(crate) seen: Seen,
@@ -80,6 +82,7 @@ impl Pipeline {
         let mut records = Vec::new();
         let mut is_closing = false;
         loop {
+            let next_wake = self.next_wake();
             tokio::select! {
                 biased;
                 () = cancelled.cancelled(), if !is_closing => {
@@ -95,7 +98,8 @@ impl Pipeline {
                         self.keep(batch).await;
                     }
                 }
-                () = wait_until(self.next_wake()) => {}
+                Some(line) = self.notes.recv() => self.keep_note(line).await,
+                () = wait_until(next_wake) => {}
             }
             self.tell_what_is_due().await;
         }
@@ -206,6 +210,12 @@ impl Pipeline {
         for (emitter, id) in &refused.given_ids {
             self.seen.remove(emitter, id);
         }
+    }
+
+    async fn keep_note(&mut self, line: Line) {
+        let mut batch = Batch::new(None);
+        batch.note(line);
+        self.keep(batch).await;
     }
 
     // --- what nobody's record causes ---

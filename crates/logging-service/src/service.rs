@@ -96,6 +96,9 @@ pub(crate) struct Running {
     thread: JoinHandle<()>,
 }
 
+/// Lines about settings that may wait for the pipeline.
+const NOTES_MAX: usize = 64;
+
 // === impl LoggingService ===
 
 impl LoggingService {
@@ -116,8 +119,13 @@ impl LoggingService {
         let (publisher, events) = publish::queue(config.enable_dashboard_streaming);
 
         tell_of_removed(&*intake, &removed);
-        let control =
-            Control { bus: shared.bus.clone(), levels: levels_sender, intake: intake.clone() };
+        let (note_sender, notes) = mpsc::channel(NOTES_MAX);
+        let control = Control {
+            bus: shared.bus.clone(),
+            levels: levels_sender,
+            intake: intake.clone(),
+            notes: note_sender,
+        };
         let sync_interval = config.sync_interval.min(config.file_flush_interval);
         let identity = identity(&writer);
         let (reached_sender, reached) = watch::channel(0);
@@ -127,6 +135,7 @@ impl LoggingService {
         let pipeline = Pipeline {
             intake: intake.clone(),
             levels: levels.clone(),
+            notes,
             identity,
             naming: Naming::new(config.services),
             seen: Seen::default(),

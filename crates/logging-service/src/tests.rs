@@ -198,6 +198,16 @@ async fn the_level_of_everything_changes_over_the_bus() {
     setup.stop().await;
     let messages: Vec<_> = setup.entries().into_iter().map(|entry| entry.message).collect();
     assert!(messages.contains(&"now wanted".to_owned()), "{messages:?}");
+    let settings = setup.lines().into_iter().find_map(|line| match line {
+        ReadLine::Other(value) if value["kind"] == "settings" => Some(value),
+        _ => None,
+    });
+    let settings = settings.unwrap();
+    assert_eq!(settings["who"], "debug.set.global.level");
+    assert_eq!(
+        (&settings["old"]["global"], &settings["new"]["global"]),
+        (&"INFO".into(), &"DEBUG".into())
+    );
     let change = "log level changed from INFO to DEBUG, asked by debug.set.global.level";
     assert!(messages.contains(&change.to_owned()), "{messages:?}");
 }

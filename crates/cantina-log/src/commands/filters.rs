@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
-use log_entry::{Filter, FilterSpec, Level, Timestamp};
+use log_entry::{Filter, FilterSpec, Level, Timestamp, format_timestamp};
 
 use super::UsageError;
 
@@ -61,6 +61,9 @@ impl Filters {
         query.extend(spec.level.map(|level| ("level", level.to_string())));
         query.extend(spec.text.map(|text| ("q", text)));
         query.extend(spec.regex.map(|regex| ("regex", regex)));
+        let time = |time: Timestamp| format_timestamp(&time);
+        query.extend(spec.since.map(|since| ("since", time(since))));
+        query.extend(spec.until.map(|until| ("until", time(until))));
         Ok(query)
     }
 }

@@ -64,6 +64,7 @@ impl Serve {
 async fn serve(settings: &Settings, addr_file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut system = System::start(settings).await?;
     if let Err(error) = announce(&system, addr_file) {
         system.stop().await;
@@ -72,6 +73,7 @@ async fn serve(settings: &Settings, addr_file: Option<&Path>) -> anyhow::Result<
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
         () = system.follow_levels() => {}
     }
     watch_over_the_end(settings.shutdown_deadline + GRACE);

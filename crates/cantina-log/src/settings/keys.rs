@@ -61,16 +61,26 @@ pub(crate) const KEYS: &[Key] = &[
     key!("services", services, ""),
 ];
 
-/// Keys of the product that this version has no part for. They are refused
-/// rather than ignored: who asks for redaction must not believe to have it.
-const LATER: [&str; 3] = ["redact", "run_as_collector", "retention.min_free_bytes"];
+/// Keys of the product that this version has no part for, each with the one
+/// value that is true of it. Any other is refused rather than ignored: who asks
+/// for redaction must not believe to have it.
+const LATER: [(&str, &str); 3] =
+    [("redact", "false"), ("run_as_collector", "false"), ("retention.min_free_bytes", "0")];
+
+/// Whether `name` is such a key.
+pub(super) fn is_later(name: &str) -> bool {
+    LATER.iter().any(|(key, _)| *key == name)
+}
+
+/// Whether such a key asks for nothing that is not there.
+pub(super) fn asks_for_nothing(name: &str, value: &Input<'_>) -> bool {
+    let value = value.to_string();
+    LATER.contains(&(name, value.trim_matches('`')))
+}
 
 /// The key called `name`.
 pub(super) fn find(name: &str, origin: &Origin) -> Result<&'static Key, SettingsError> {
     let (key, origin) = (name.to_owned(), origin.clone());
-    if LATER.contains(&name) {
-        return Err(SettingsError::NotYet { key, origin });
-    }
     KEYS.iter().find(|key| key.name == name).ok_or_else(|| SettingsError::Unknown {
         nearest: nearest(name),
         key,

@@ -159,6 +159,11 @@ impl Settings {
         input: &Input<'_>,
         origin: Origin,
     ) -> Result<(), SettingsError> {
+        if keys::is_later(name) {
+            let key = name.to_owned();
+            let is_fine = keys::asks_for_nothing(name, input);
+            return if is_fine { Ok(()) } else { Err(SettingsError::NotYet { key, origin }) };
+        }
         let key = keys::find(name, &origin)?;
         (key.set)(self, input).map_err(|expected| SettingsError::Value {
             key: key.name,

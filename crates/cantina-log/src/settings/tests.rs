@@ -61,6 +61,14 @@ fn tables_are_read() {
 }
 
 #[test]
+fn a_key_of_a_later_version_may_say_that_it_is_not_there() {
+    let text = "redact = false\nrun_as_collector = false\n[retention]\nmin_free_bytes = 0\n";
+    assert!(from_file(text).is_ok());
+    check_error("run_as_collector = true", "`run_as_collector` in");
+    check_error("[retention]\nmin_free_bytes = 1", "not available in this version");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     check_error("log_levle = 1", "unknown setting `log_levle`");
     check_error("log_levle = 1", "did you mean `log_level`?");

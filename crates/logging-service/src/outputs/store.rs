@@ -255,7 +255,7 @@ impl Keeper {
                 Ok(()) => {
                     let count = batch.lines.len();
                     batch.settle(count, &self.ledger);
-                    self.health.is_well();
+                    self.health.is_well_but(self.writer.twin_error());
                 }
                 Err(error) => {
                     self.health.ails(&error);
@@ -368,8 +368,12 @@ impl FilesHealth {
         }
     }
 
-    fn is_well(&self) {
-        self.set(Health::Running);
+    /// The record is well; its readable twin may not be.
+    fn is_well_but(&self, twin: Option<&session_store::Error>) {
+        match twin {
+            Some(error) => self.ails(error),
+            None => self.set(Health::Running),
+        }
     }
 
     fn ails(&self, error: &session_store::Error) {
