@@ -146,9 +146,12 @@ impl Gap {
         Self { count: self.count + later.count, before: later.before.or(self.before), ..self }
     }
 
-    /// Whether everything in it comes before `next`.
-    pub(crate) fn is_before(&self, next: u64) -> bool {
-        self.before.is_some_and(|before| before <= next)
+    /// What of it comes after `last`, up to which nothing is missing.
+    pub(crate) fn beyond(self, last: u64) -> Option<Self> {
+        let after = self.after.max(last);
+        // There cannot be more of them than numbers between.
+        let room = self.before.map_or(u64::MAX, |before| before.saturating_sub(after + 1));
+        (room > 0).then(|| Self { count: self.count.min(room), after, ..self })
     }
 }
 
@@ -463,6 +466,19 @@ mod tests {
         client.push_gap(&Gap { after: 5, before: Some(8), ..gap });
         client.push(&live(8));
         assert_eq!(seqs(&client.take(10, PLENTY)), ["1", "gap 8 (1, 8)", "8"]);
+    }
+
+    #[test]
+    fn a_gap_says_nothing_of_what_was_sent_otherwise() {
+        let gap = Gap { reason: GapReason::SlowClient, count: 6, after: 2, before: Some(9) };
+        assert_eq!(gap.clone().beyond(2), Some(gap.clone()));
+        assert_eq!(gap.clone().beyond(5), Some(Gap { count: 3, after: 5, ..gap.clone() }));
+        assert_eq!(gap.clone().beyond(8), None);
+        // Of a filtered stream fewer are missing than numbers.
+        let filtered = Gap { count: 2, ..gap.clone() };
+        assert_eq!(filtered.clone().beyond(4), Some(Gap { after: 4, ..filtered.clone() }));
+        let open = Gap { before: None, ..gap };
+        assert_eq!(open.clone().beyond(5), Some(Gap { after: 5, ..open }));
     }
 
     #[test]

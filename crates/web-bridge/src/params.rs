@@ -1,5 +1,6 @@
 //! What a query string asks for.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,6 +43,8 @@ struct Common {
 }
 
 const LIMIT: usize = 100;
+/// The largest number that every reader of JSON keeps exact; no `seq` comes near it.
+const SEQ_MAX: u64 = (1 << 53) - 1;
 const TEXT_MAX: usize = 1000;
 const SERVICES_MAX: usize = 64;
 const COMMON: &str = "level, service, q, regex, since, until, session, after";
@@ -135,13 +138,18 @@ impl Common {
 
 /// The number after which an interrupted stream goes on, if `value` is one.
 pub(crate) fn last_event_id(value: Option<&http::HeaderValue>) -> Option<u64> {
-    value?.to_str().ok()?.trim().parse().ok()
+    value?.to_str().ok()?.trim().parse().ok().filter(|seq| *seq <= SEQ_MAX)
 }
 
 fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, BadParam> {
-    QueryString::try_from_uri(uri)
-        .map(|QueryString(pairs)| pairs)
-        .map_err(|error| BadParam(format!("the query string cannot be read: {error}")))
+    let QueryString(pairs) = QueryString::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|error| BadParam(format!("the query string cannot be read: {error}")))?;
+    let mut names = HashSet::new();
+    // Of two values one would be passed over; only names of services add up.
+    match pairs.iter().find(|(name, _)| name != "service" && !names.insert(name)) {
+        Some((name, _)) => Err(BadParam(format!("`{}` is given twice", name.escape_debug()))),
+        None => Ok(pairs),
+    }
 }
 
 fn parse<T: FromStr<Err: fmt::Display>>(name: &str, value: &str) -> Result<T, BadParam> {
@@ -149,7 +157,8 @@ fn parse<T: FromStr<Err: fmt::Display>>(name: &str, value: &str) -> Result<T, Ba
 }
 
 fn number(name: &str, value: &str) -> Result<u64, BadParam> {
-    value.parse().map_err(|_| bad(name, value, "expected the `seq` of an entry"))
+    let seq = value.parse().ok().filter(|seq| *seq <= SEQ_MAX);
+    seq.ok_or_else(|| bad(name, value, "expected the `seq` of an entry"))
 }
 
 /// A number of entries; more than there can be at once are that many.
@@ -244,11 +253,13 @@ mod tests {
             ("limit=0", "`limit` is `0`: expected 1 to 1000"),
             ("limit=-1", "`limit` is `-1`: expected 1 to 1000"),
             ("after=x", "`after` is `x`: expected the `seq` of an entry"),
+            ("before=9007199254740992", "`before` is `9007199254740992`: expected the `seq`"),
             ("session=../../etc", "`session` is `../../etc`: "),
             ("since=yesterday", "`since` is `yesterday`: expected RFC 3339"),
             ("regex=(", "`regex`: unusable pattern `(`: "),
             ("levle=INFO", "there is no parameter `levle` here (there are: level, service, "),
             ("around=%20", "`around` is ` `: "),
+            ("level=INFO&q=a&level=ERROR", "`level` is given twice"),
         ] {
             let why = logs(query).unwrap_err();
             assert!(why.starts_with(expected), "{query}: {why}");

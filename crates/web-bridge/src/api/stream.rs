@@ -33,6 +33,8 @@ struct Stream {
     _place: Place,
     spec: FilterSpec,
     session: SessionId,
+    /// The latest entry when it began: what came later is in the queue.
+    reached: u64,
     /// Everything up to here was sent, or is not wanted.
     last: u64,
     next: Step,
@@ -121,7 +123,7 @@ impl Stream {
         let after = params.after.filter(|&after| is_ours && after <= reached);
         let next = Step::Begin { recent: params.recent, after };
         let (spec, sent) = (params.spec, Instant::now());
-        Self { bridge, member, _place: place, spec, session, last: 0, next, sent }
+        Self { bridge, member, _place: place, spec, session, reached, last: 0, next, sent }
     }
 
     /// The next bytes to send; none at the end.
@@ -151,13 +153,14 @@ impl Stream {
             None => Step::Live,
         };
         let mut frames = Frames::default();
-        frames.session(&self.session, self.bridge.archive.last_seq());
+        frames.session(&self.session, self.reached);
         frames
     }
 
     async fn recent(&mut self, limit: usize) -> Frames {
         self.next = Step::Live;
-        match self.read(Range::Latest { before: None }, limit).await {
+        let range = Range::Latest { before: Some(self.reached + 1) };
+        match self.read(range, limit).await {
             Ok(page) => self.history(&page.entries),
             Err(_) => self.unreadable(),
         }
@@ -202,7 +205,7 @@ impl Stream {
 
     /// The archive cannot be read: what comes next is live, and the rest missing.
     fn unreadable(&mut self) -> Frames {
-        let (after, reached) = (self.last, self.bridge.archive.last_seq());
+        let (after, reached) = (self.last, self.reached);
         let mut frames = Frames::default();
         if reached > after {
             let before = Some(reached + 1);
@@ -244,8 +247,11 @@ impl Stream {
                     }
                 }
                 // What came from the archive meanwhile is not missing.
-                Item::Gap(gap) if gap.is_before(self.last + 1) => {}
-                Item::Gap(gap) => frames.gap(&Gap { after: gap.after.max(self.last), ..gap }),
+                Item::Gap(gap) => {
+                    if let Some(gap) = gap.beyond(self.last) {
+                        frames.gap(&gap);
+                    }
+                }
                 Item::Summary(_) => {}
             }
         }

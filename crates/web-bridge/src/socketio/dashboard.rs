@@ -215,8 +215,10 @@ impl Pump {
                 self.send_log(live.short()).await
             }
             Item::Summary(line) => self.send_log(&line).await,
-            Item::Gap(gap) if gap.is_before(self.last + 1) => ControlFlow::Continue(()),
-            Item::Gap(gap) => self.send_gap(&gap).await,
+            Item::Gap(gap) => match gap.beyond(self.last) {
+                Some(gap) => self.send_gap(&gap).await,
+                None => ControlFlow::Continue(()),
+            },
         }
     }
 

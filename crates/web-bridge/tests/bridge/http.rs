@@ -93,10 +93,13 @@ async fn what_is_wrong_with_a_question_is_told_as_a_problem() {
         ("/api/logs?limit=many".to_owned(), 400, "`limit` is `many`: expected 1 to 1000"),
         ("/api/logs?regex=%28".to_owned(), 400, "`regex`: unusable pattern `(`: "),
         ("/api/logs/stream?after=x".to_owned(), 400, "`after` is `x`: "),
+        (format!("/api/logs?after={}", u64::MAX), 400, "`after` is `18446744073709551615`: "),
+        (format!("/api/logs/stream?after={}", u64::MAX), 400, "`after` is `1844674407370955161"),
         (format!("/api/logs?session={other}"), 404, "no session `cantina-session-20200101-000000`"),
         ("/api/logs?around=nobody".to_owned(), 404, "no entry `nobody` in "),
         (format!("/api/sessions/{other}"), 404, "no session `"),
         ("/api/sessions/..%2F..%2Fetc".to_owned(), 404, "no session `../../etc`"),
+        ("/api/sessions/%FF".to_owned(), 404, "no session `%FF`"),
     ] {
         let answer = cantina.get(&target).await;
         assert_eq!(answer.status, status, "{target}");

@@ -5,9 +5,10 @@ use log_entry::Level;
 use logging_api::{DASHBOARD_LOG, DashboardLog};
 use serde_json::{Value, json};
 use standard_service::SERVICE_STATUS_UPDATE;
+use tokio::time::timeout;
 use web_bridge::{Config, DashboardEvent, QueueLimits};
 
-use crate::testkit::{Cantina, SESSION, entry, entry_with, id};
+use crate::testkit::{Cantina, PATIENCE, SESSION, entry, entry_with, id};
 
 /// A client that polls.
 pub(crate) struct Dashboard<'a> {
@@ -63,12 +64,16 @@ impl<'a> Dashboard<'a> {
 
     /// The data of the next event that `is_it`.
     pub(crate) async fn until(&mut self, is_it: impl Fn(&str, &Value) -> bool) -> Value {
-        loop {
-            let (name, data) = self.event().await;
-            if is_it(&name, &data) {
-                return data;
+        // Other events keep coming, so each question alone would be answered for ever.
+        let looking = async {
+            loop {
+                let (name, data) = self.event().await;
+                if is_it(&name, &data) {
+                    return data;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, looking).await.expect("such an event in time")
     }
 
     async fn next(&mut self, event: &str) -> Value {
@@ -102,6 +107,32 @@ async fn a_client_gets_the_status_then_the_past_then_the_present() {
     cantina.log(151..=400).await;
     let present: Vec<_> = (151..=400).collect();
     assert_eq!(dashboard.seqs(250).await, present);
+}
+
+#[tokio::test]
+async fn a_burst_while_a_client_connects_is_neither_passed_over_nor_doubled() {
+    let cantina = Cantina::start().await;
+    cantina.log(1..=50).await;
+    let mut dashboard = Dashboard::connect(&cantina).await;
+    // The recent entries wait for a subscription; meanwhile come more than are recent.
+    cantina.log(51..=2050).await;
+    let expected: Vec<_> = (1..=2050).collect();
+    assert_eq!(dashboard.seqs(2050).await, expected);
+    cantina.log([2051]).await;
+    assert_eq!(dashboard.seqs(1).await, [2051]);
+}
+
+#[tokio::test]
+async fn what_is_logged_while_the_past_is_read_is_shown_after_it() {
+    let cantina = Cantina::start().await;
+    cantina.log(1..=120).await;
+    cantina.log.is_held.send_replace(true);
+    let mut dashboard = Dashboard::connect(&cantina).await;
+    dashboard.send(r#"42["subscribe_events",{"events":["system"]}]"#).await;
+    cantina.log(121..=400).await;
+    cantina.log.is_held.send_replace(false);
+    let expected: Vec<_> = (21..=400).collect();
+    assert_eq!(dashboard.seqs(380).await, expected);
 }
 
 #[tokio::test]
@@ -294,6 +325,6 @@ async fn a_websocket_that_does_not_read_is_cut_off() {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), cut_off).await.expect("it is cut off");
+    timeout(std::time::Duration::from_secs(20), cut_off).await.expect("it is cut off");
     drop(stream);
 }

@@ -46,6 +46,20 @@ async fn where_the_past_meets_the_present_nothing_is_missing_or_double() {
 }
 
 #[tokio::test]
+async fn what_is_logged_while_the_past_is_read_is_not_passed_over() {
+    let cantina = Cantina::start().await;
+    cantina.log(1..=50).await;
+    cantina.log.is_held.send_replace(true);
+    let mut events = cantina.events("/api/logs/stream?recent=10", &[]).await;
+    let session = events.next().await.unwrap();
+    assert_eq!(session.data["last_seq"], 50);
+    cantina.log(51..=200).await;
+    cantina.log.is_held.send_replace(false);
+    let expected: Vec<_> = (41..=200).collect();
+    assert_eq!(events.seqs_until(200).await, expected);
+}
+
+#[tokio::test]
 async fn a_stream_goes_on_where_it_was_left() {
     let cantina = Cantina::start().await;
     cantina.log(1..=2500).await;

@@ -19,12 +19,13 @@ use serde_json::Value;
 use standard_service::StandardService;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use web_bridge::{Config, WebBridge};
 
 pub(crate) const SESSION: &str = "cantina-session-20261122-160357";
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A bridge on a free port, with an archive that tests write to.
 pub(crate) struct Cantina {
@@ -38,6 +39,8 @@ pub(crate) struct Cantina {
 #[derive(Default)]
 pub(crate) struct Log {
     entries: Mutex<Vec<LogEntry>>,
+    /// While it is true, questions about entries wait for their answer.
+    pub(crate) is_held: watch::Sender<bool>,
     pub(crate) is_degraded: Mutex<bool>,
 }
 
@@ -173,6 +176,7 @@ impl Archive for Log {
         {
             return Err(ArchiveError::NoSession(session));
         }
+        self.is_held.subscribe().wait_for(|is_held| !is_held).await.expect("it is not dropped");
         let filter = Filter::new(&query.filter)?;
         let entries = self.entries.lock();
         let matching = || entries.iter().filter(|entry| filter.matches(entry)).cloned();

@@ -1,5 +1,5 @@
 import { delta, utc, words } from './format';
-import { normalized, headline } from './text';
+import { headline, normalized, visible } from './text';
 import type { Entry } from './entry';
 import type { Gap } from './wire';
 import { count, entries } from './format';
@@ -31,7 +31,7 @@ export function summary(entry: Entry): {
   fields: string;
 } {
   const { line, more } = headline(entry.message);
-  return { line, more, exception: exceptionLine(entry), fields: fieldsLine(entry) };
+  return { line, more, exception: exceptionLine(entry, line), fields: fieldsLine(entry) };
 }
 
 /** `track=7 by=Figrin`: the fields, on one line. */
@@ -43,12 +43,16 @@ function fieldsLine({ fields }: Entry): string {
     .join(' ');
 }
 
-/** `ValueError: bad`, from the exception or the last line of its traceback. */
-function exceptionLine({ exception }: Entry): string {
+/**
+ * `ValueError: bad`, from the exception or the last line of its traceback; only
+ * the type if the row's line says the rest already.
+ */
+function exceptionLine({ exception }: Entry, line: string): string {
   if (exception === undefined) return '';
   const { type, message, traceback } = exception;
-  if (type !== undefined) return message ? `${type}: ${headline(message).line}` : type;
-  return normalized(traceback).trimEnd().split('\n').at(-1) ?? '';
+  if (type === undefined) return normalized(traceback).trimEnd().split('\n').at(-1) ?? '';
+  const why = headline(message ?? '').line;
+  return why === '' || line.includes(why) ? type : `${type}: ${why}`;
 }
 
 /** Name and value of what the details list about an entry. */
@@ -88,11 +92,11 @@ export function fields(entry: Entry): [name: string, value: string][] {
   return Object.entries(entry.fields ?? {}).map(([name, value]) => [name, fieldText(value)]);
 }
 
-/** The entry as text, for the clipboard. */
+/** The entry as text, for the clipboard: harmless wherever it is pasted, a terminal included. */
 export function asText(entry: Entry): string {
   const { traceback } = entry.exception ?? {};
   const head = `[${entry.timestamp ?? '-'}] ${entry.level} ${entry.service} ${entry.message}`;
-  return traceback ? `${head}\n${traceback.trimEnd()}` : head;
+  return visible(normalized(traceback ? `${head}\n${traceback.trimEnd()}` : head));
 }
 
 const REASONS: Readonly<Record<string, string>> = {

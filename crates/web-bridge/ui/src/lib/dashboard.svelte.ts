@@ -21,6 +21,8 @@ import type { StreamEvent } from './wire';
 const SEARCH_DELAY = 120;
 const COUNTS_EVERY = 200;
 const LEDGER_EVERY = 2000;
+/** A service that takes longer to answer is taken for stuck. */
+const ANSWER_WITHIN = 5000;
 const PATIENCE = 600;
 const HIDDEN_FLUSH = 1000;
 /** So many entries waiting are taken in at once, painted or not. */
@@ -290,8 +292,10 @@ export class Dashboard {
   async #poll(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (!document.hidden) {
-        const ledger = await fetchLedger(signal).catch(() => undefined);
+        const late = AbortSignal.timeout(ANSWER_WITHIN);
+        const ledger = await fetchLedger(AbortSignal.any([signal, late])).catch(() => undefined);
         this.ledger = ledger ?? this.ledger;
+        if (late.aborted && ledger === undefined) this.#stream.doubt();
       }
       await new Promise((resolve) => setTimeout(resolve, LEDGER_EVERY));
     }

@@ -63,6 +63,16 @@ describe('the journal', () => {
     expect(text(all.rows)).toEqual([1, 2, 3, 'session two', 1, 2]);
   });
 
+  test('says of a new session too what came before its first entry here', () => {
+    const all = new Journal();
+    all.startSession('one');
+    all.append(samples(1, 2));
+    all.startSession('two');
+    all.append(samples(8, 9, { session_id: 'two' }));
+    all.append(samples(10, 11, { session_id: 'two' }));
+    expect(text(all.rows)).toEqual([1, 2, 'session two', 'earlier', 8, 9, 10, 11]);
+  });
+
   test('says how often an entry occurred by a new row', () => {
     const all = journal();
     all.append(samples(1, 2));

@@ -75,7 +75,7 @@ export class Journal {
     const first = entries[0];
     if (first === undefined) return;
     if (this.#session === undefined) this.startSession(first.sessionId);
-    if (this.rows.length === 0) this.#markEarlier(this.#keyOf(first.seq), first);
+    if (this.#isFirst(first)) this.#markEarlier(this.#keyOf(first.seq), first);
     for (const entry of entries) {
       this.#take({ kind: 'entry', key: this.#keyOf(entry.seq), entry });
     }
@@ -142,6 +142,12 @@ export class Journal {
    */
   #keyOf(seq: number): number {
     return (this.#session?.epoch ?? 1) * SESSION_SPAN + seq;
+  }
+
+  /** Whether the page has nothing of this session before this entry. */
+  #isFirst({ seq }: Entry): boolean {
+    const before = (row: Row | undefined) => row !== undefined && row.key >= this.#keyOf(0);
+    return !before(this.rows[lowerBound(this.rows, this.#keyOf(seq)) - 1]) && !before(this.#aside.at(-1));
   }
 
   #take(row: Row): void {

@@ -27,6 +27,8 @@ export class Scroll {
   #port: HTMLElement | undefined;
   #lastTop = 0;
   #moveTo: number | undefined;
+  /** An entry was folded: once that is rendered, the end may be in view. */
+  #folded = false;
   #arrivedBeforePause = 0;
 
   readonly #heights: Heights = $derived.by(() => {
@@ -83,6 +85,9 @@ export class Scroll {
     else if (this.#moveTo !== undefined) port.scrollTop = this.#moveTo;
     this.#moveTo = undefined;
     this.#lastTop = port.scrollTop;
+    const folded = this.#folded;
+    this.#folded = false;
+    if (folded && !this.following) this.followAtEnd();
   }
 
   /** The element was scrolled, by the reader or by `settle`. */
@@ -147,7 +152,7 @@ export class Scroll {
     }
     this.#unfolded = unfolded;
     this.cursor = key;
-    if (folded) this.followAtEnd();
+    this.#folded = folded;
   }
 
   /** The details of an unfolded entry turned out to be this high. */

@@ -128,6 +128,19 @@ describe('the stream', () => {
     expect(states.at(-1)).toEqual({ state: 'disconnected', since: 1000 });
   });
 
+  test('in doubt begins anew, and once only while it is away', () => {
+    const { world, stream, states } = connected();
+    world.source.say('entry', [{ seq: 42 }]);
+    const stuck = world.source;
+    stream.doubt();
+    expect(stuck.closed).toBe(true);
+    expect(states.at(-1)).toEqual({ state: 'reconnecting', since: 0 });
+    world.retry();
+    stream.doubt();
+    expect(world.sources.filter((source) => !source.closed)).toEqual([world.source]);
+    expect(world.source.query.get('after')).toBe('42');
+  });
+
   test('tried by hand leaves no second connection behind', () => {
     const { world, stream } = connected();
     world.source.onerror?.();

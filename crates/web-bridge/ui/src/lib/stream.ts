@@ -102,6 +102,11 @@ export class LogStream {
     source.onerror = () => this.#lost();
   }
 
+  /** The service does not answer, though the connection is not broken: begins anew. */
+  doubt(): void {
+    if (this.#source !== undefined && this.#lostAt === undefined) this.#lost();
+  }
+
   close(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;

@@ -62,6 +62,14 @@ describe('unsafe characters', () => {
   });
 });
 
+describe('hits', () => {
+  test('in great number are marked as far as anyone reads', () => {
+    const flood = pieces('ab'.repeat(100_000), /a/gu);
+    expect(flood.length).toBeLessThan(5000);
+    expect(flood.map((piece) => piece.text).join('')).toBe('ab'.repeat(100_000));
+  });
+});
+
 describe('terminal sequences', () => {
   test('are taken out', () => {
     expect(withoutAnsi('\u001b[1;31mred\u001b[0m')).toBe('red');

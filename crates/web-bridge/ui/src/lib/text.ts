@@ -26,6 +26,8 @@ const UNSAFE =
 
 /** Chips beyond this many stay ordinary text: they would only cost time. */
 const MOST_CHIPS = 400;
+/** So do hits, which a megabyte of one letter would otherwise have a million of. */
+const MOST_HITS = 2000;
 
 /** The text without terminal sequences. */
 export function withoutAnsi(text: string): string {
@@ -80,6 +82,7 @@ function split(text: string, pattern: RegExp | undefined, kind: 'hit' | 'escape'
   let from = 0;
   for (const match of text.matchAll(pattern)) {
     if (match[0] === '') continue;
+    if (kind === 'hit' && found.length >= 2 * MOST_HITS) break;
     if (match.index > from) found.push({ kind: 'plain', text: text.slice(from, match.index) });
     found.push({ kind, text: match[0] });
     from = match.index + match[0].length;
