@@ -17,7 +17,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "crates" / "log-ingest" / "python" / "src"))
 
-from cantina_logging import _wire
+from cantina_logging import _wire  # noqa: E402  # the path is set above
 
 MESSAGE_BYTES = 150
 

@@ -34,6 +34,7 @@ pub use archive::{
 pub use command::{Command, LoggingStatus, SetGlobalLevel};
 pub use dashboard_log::{DashboardLog, RepeatUpdate};
 pub use topics::{
-    DASHBOARD_LOG, LOG_ENTRY, LOG_REPEAT, LOGGING_COMMAND, LOGGING_STATUS, SET_GLOBAL_LEVEL,
+    DASHBOARD_LOG, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT, LOGGING_COMMAND, LOGGING_STATUS,
+    SET_GLOBAL_LEVEL,
 };
 pub use vitals::{BusVitals, Health, HealthStatus, ServiceCounts, Stats, ViewCounts, Vitals};

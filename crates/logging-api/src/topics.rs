@@ -9,6 +9,11 @@ use crate::{Command, DashboardLog, LoggingStatus, RepeatUpdate, SetGlobalLevel};
 /// entry are not sent again but counted on [`LOG_REPEAT`].
 pub const LOG_ENTRY: Topic<LogEntry> = Topic::new("logging.entry");
 
+/// The header of an event on [`LOG_ENTRY`] that numbers those events: 1, 2, 3…
+/// What is missing between two of them was lost on the way, whatever the `seq`
+/// of the entries, which repeats and rate limits use up as well.
+pub const ENTRY_NUMBER: &str = "Cantina-Entry-Number";
+
 /// How often an entry that was sent has happened again, so far.
 pub const LOG_REPEAT: Topic<RepeatUpdate> = Topic::new("logging.repeat");
 

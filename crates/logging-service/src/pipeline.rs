@@ -297,6 +297,9 @@ impl Pipeline {
 
     /// The intake is closed and empty: close the windows and tell the rest.
     async fn finish(&mut self) {
+        while let Ok(line) = self.notes.try_recv() {
+            self.keep_note(line).await;
+        }
         let mut own = Vec::new();
         let losses = self.losses_to_tell(&mut own);
         self.held_back_to_tell(&mut own);

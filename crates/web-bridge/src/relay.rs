@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bus::{Bus, Delivery, Event, Subscription};
 use log_entry::EntryId;
-use logging_api::{DASHBOARD_LOG, LOG_ENTRY, LOG_REPEAT};
+use logging_api::{DASHBOARD_LOG, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -23,6 +23,8 @@ pub(crate) struct Relay {
     recent: Recent,
     /// The `seq` of the latest entry.
     last: u64,
+    /// The number of the latest entry among those that were published.
+    last_number: Option<u64>,
     /// Events that did not come, since the latest entry.
     missing: u64,
 }
@@ -54,6 +56,7 @@ impl Relay {
             summaries: subscribe(bus, DASHBOARD_LOG.name()).await?,
             recent: Recent::default(),
             last: 0,
+            last_number: None,
             missing: 0,
         })
     }
@@ -131,16 +134,22 @@ impl Relay {
             return;
         };
         let entry = Arc::new(LiveEntry::new(entry));
-        self.tell_missing(entry.entry.seq);
+        self.tell_missing(entry.entry.seq, number(&event));
         self.last = entry.entry.seq;
         self.hub.send(&entry);
         self.recent.add(entry);
     }
 
-    fn tell_missing(&mut self, next: u64) {
-        let count = std::mem::take(&mut self.missing);
+    /// Tells of entries that did not come before the one with the `seq` `next`.
+    /// Its number also knows of those that were lost before they reached the
+    /// bus, which has counted them.
+    fn tell_missing(&mut self, next: u64, number: Option<u64>) {
+        let missing = std::mem::take(&mut self.missing);
+        self.hub.count_missed(missing);
+        let last_number = std::mem::replace(&mut self.last_number, number);
+        let skipped = number.zip(last_number).map(|(number, last)| number.saturating_sub(last + 1));
+        let count = skipped.unwrap_or(missing);
         if count > 0 {
-            self.hub.count_missed(count);
             let gap =
                 Gap { reason: GapReason::NotKept, count, after: self.last, before: Some(next) };
             self.hub.send_gap(&gap);
@@ -163,6 +172,11 @@ impl Relay {
             self.hub.send_summary(&Arc::new(line));
         }
     }
+}
+
+/// The number of an entry among those that were published, if it was given.
+fn number(event: &Event) -> Option<u64> {
+    event.headers.get(ENTRY_NUMBER)?.parse().ok()
 }
 
 async fn subscribe(bus: &dyn Bus, topic: &'static str) -> Result<Subscription, Error> {
@@ -270,6 +284,36 @@ mod tests {
             &batch.items[0],
             Item::Gap(Gap { reason: GapReason::NotKept, count: 1, after: 0, before: Some(5) })
         ));
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_before_the_bus_is_a_gap_too() {
+        let bus = MemoryBus::default();
+        let (relay, hub) = relay(&bus).await;
+        let member = hub.join(Wanted::default(), Repeats::Counted);
+        // Numbers 3 to 5 were lost; the `seq` in between belong to repeats.
+        for (number, seq) in [(1, 10), (2, 20), (6, 60)] {
+            let event = LOG_ENTRY.encode(&entry(seq)).unwrap();
+            let event = event.with_header(ENTRY_NUMBER, number.to_string());
+            bus.publish(event).await.unwrap();
+        }
+        finish(relay, bus).await;
+        let items = member.client().take(10, usize::MAX).items;
+        assert!(matches!(
+            &items[..],
+            [
+                Item::Entry(_),
+                Item::Entry(_),
+                Item::Gap(Gap {
+                    reason: GapReason::NotKept,
+                    count: 3,
+                    after: 20,
+                    before: Some(60)
+                }),
+                Item::Entry(_),
+            ]
+        ));
+        assert_eq!(hub.missed(), 0, "who lost them has counted them");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bus::{Bus, Delivery, Event, Fed, Feed, Subscription, Topic};
 use bytes::Bytes;
 use log_entry::{EntryId, LogEntry, format_timestamp};
-use logging_api::{DASHBOARD_LOG, DashboardLog, LOG_ENTRY, LOG_REPEAT, RepeatUpdate};
+use logging_api::{DASHBOARD_LOG, DashboardLog, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT, RepeatUpdate};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -24,6 +24,8 @@ pub(crate) struct Publisher {
     feed: Feed,
     waiting: Arc<Mutex<Waiting>>,
     to_dashboard: bool,
+    /// Entries so far.
+    entries: u64,
 }
 
 /// The other end.
@@ -52,7 +54,10 @@ const CUT_MESSAGE: usize = 64 << 10;
 pub(crate) fn queue(to_dashboard: bool) -> (Publisher, Events) {
     let (feed, events) = bus::queue("publish", CAPACITY);
     let waiting = Arc::default();
-    (Publisher { feed, waiting: Arc::clone(&waiting), to_dashboard }, Events { events, waiting })
+    (
+        Publisher { feed, waiting: Arc::clone(&waiting), to_dashboard, entries: 0 },
+        Events { events, waiting },
+    )
 }
 
 /// Publishes what comes out of the queue until it is closed and empty. Once
@@ -87,11 +92,11 @@ async fn publish_all(events: &mut Events, bus: &dyn Bus, ledger: &Ledger) {
 }
 
 async fn publish_one(event: Event, bus: &dyn Bus, ledger: &Ledger) {
-    let topic = event.topic.clone();
-    let whole = event.payload.clone();
+    let whole = event.clone();
     let result = match bus.publish(event).await {
         Err(bus::Error::TooLarge { .. }) => {
-            bus.publish(Event::new(topic.clone(), cut(&topic, &whole))).await
+            let payload = cut(&whole.topic, &whole.payload).into();
+            bus.publish(Event { payload, ..whole }).await
         }
         result => result,
     };
@@ -136,8 +141,10 @@ fn cut_text(text: &mut String) {
 
 impl Publisher {
     /// Publishes an entry, whole and in the dashboard's form.
-    pub(crate) fn entry(&self, entry: &LogEntry, json: &Bytes) {
-        self.queue(Event::new(LOG_ENTRY.name(), json.clone()));
+    pub(crate) fn entry(&mut self, entry: &LogEntry, json: &Bytes) {
+        self.entries += 1;
+        let event = Event::new(LOG_ENTRY.name(), json.clone());
+        self.queue(event.with_header(ENTRY_NUMBER, self.entries.to_string()));
         if self.to_dashboard {
             self.push(&DASHBOARD_LOG, &DashboardLog::from(entry));
         }
