@@ -15,7 +15,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 async fn main() -> Result<(), BoxError> {
     let directory = std::env::args().nth(1).unwrap_or_else(|| "target/example-logs".to_owned());
     let config = Config { session_file_path: directory.into(), ..Config::default() };
-    let path = config.session_file_path.clone();
 
     let mut logging = LoggingService::open(config, Arc::new(MemoryBus::default())).await?;
     let capture = tracing_capture::layer(logging.intake());
@@ -24,9 +23,7 @@ async fn main() -> Result<(), BoxError> {
     tracing::info!("logged before the start, and kept");
     logging.start().await?;
     tracing::warn!(track = "Cantina Band", volume = 11, "the band plays too loud");
-    let stopped = logging.stop().await;
-
-    let stats = logging_api::Vitals::stats(&*logging.handle());
-    println!("{} entries in {}/{}.log", stats.stored, path.display(), stats.session_id);
-    stopped
+    logging.stop().await?;
+    println!("kept in {}", logging.handle().session_file().display());
+    Ok(())
 }

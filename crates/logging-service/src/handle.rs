@@ -1,5 +1,6 @@
 //! How the service is.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +33,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// The readable file of the session, or its first part.
+    pub fn session_file(&self) -> PathBuf {
+        self.sessions.path().join(format!("{}.log", self.session_id))
+    }
+
     /// Whether everything that was accepted is in the session files.
     pub(crate) fn verdict(&self) -> Result<(), BoxError> {
         let counts = self.ledger.snapshot();
