@@ -75,6 +75,18 @@ fn entries_until(client: &mut Program, message: &str) -> Vec<Value> {
     entries
 }
 
+/// Reads entries that `tail` prints up to the one with `message`.
+fn streamed_until(tail: &mut Program, message: &str) -> Vec<Value> {
+    let mut entries = Vec::new();
+    tail.line_where(|line| {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        let is_last = entry["message"] == message;
+        entries.push(entry);
+        is_last.then_some(())
+    });
+    entries
+}
+
 /// Logs one more line from Python, which marks the end.
 fn log_last(cantina: &Cantina) -> u32 {
     let program = cantina.python(
@@ -109,13 +121,9 @@ fn play_and_check(handler: &str) {
     let early = entries_until(&mut early, "the very last line");
     let mut late = cantina.node("socketio.mjs", &[]);
     let late = entries_until(&mut late, "the very last line");
-    let mut streamed = Vec::new();
-    tail.line_where(|line| {
-        let entry: Value = serde_json::from_str(line).unwrap();
-        let is_last = entry["message"] == "the very last line";
-        streamed.push(entry);
-        is_last.then_some(())
-    });
+    let streamed = streamed_until(&mut tail, "the very last line");
+    let mut late_tail = cantina.attach(&["tail", "-f", "--json", "-n", "100"]);
+    let late_streamed = streamed_until(&mut late_tail, "the very last line");
     let ledger = cantina.json("/api/stats");
     let stopped = cantina.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);
@@ -125,6 +133,7 @@ fn play_and_check(handler: &str) {
     the_twin_is_readable(&stopped.session);
     the_client_got_every_entry_once(&stopped.session, &early, pid, last_pid);
     the_late_client_got_the_recent_ones(&early, &late);
+    the_late_stream_got_the_recent_ones(&streamed, &late_streamed);
     the_stream_got_every_entry_once(&stopped.session, &streamed, pid);
     the_ledger_adds_up(&ledger);
     the_ledger_adds_up(stopped.session.ledger());
@@ -225,6 +234,14 @@ fn the_late_client_got_the_recent_ones(early: &[Value], late: &[Value]) {
         early.iter().filter(|frame| frame["data"]["repeats"] == 0).map(id).collect();
     let late: Vec<_> = late.iter().map(id).collect();
     assert_eq!(late, early[early.len() - late.len()..]);
+}
+
+fn the_late_stream_got_the_recent_ones(early: &[Value], late: &[Value]) {
+    let seqs = |entries: &[Value]| -> Vec<_> {
+        entries.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect()
+    };
+    assert!((90..=100).contains(&late.len()), "{}", late.len());
+    assert_eq!(seqs(late), seqs(early)[early.len() - late.len()..]);
 }
 
 fn the_stream_got_every_entry_once(session: &Session, streamed: &[Value], pid: u32) {

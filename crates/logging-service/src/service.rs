@@ -365,6 +365,7 @@ impl Shared {
             health: self.files.clone(),
             sync_interval,
             sync: SyncState::default(),
+            last_write: None,
         }
     }
 }

@@ -72,6 +72,7 @@ pub(crate) struct Keeper {
     pub(crate) health: FilesHealth,
     pub(crate) sync_interval: Duration,
     pub(crate) sync: SyncState,
+    pub(crate) last_write: Option<Instant>,
 }
 
 /// How the session files are; whoever cares watches it.
@@ -91,6 +92,11 @@ const BYTES_MAX: usize = 8 << 20;
 /// How long the pipeline waits for a disk that is behind before it goes on
 /// without: a flood slows the sources that can wait, and loses nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often to write, at the most. At a steady rate records come one by one,
+/// and a write wakes two threads.
+const WRITE_EVERY: Duration = Duration::from_millis(5);
+/// Bytes after which no further batch is added to a write.
+const WRITE_BYTES: usize = 256 << 10;
 /// How often entries that must be synced at once force a sync, at the most.
 const URGENT_SYNC_EVERY: Duration = Duration::from_millis(50);
 /// A pause in which the files may have gone.
@@ -150,6 +156,17 @@ impl Batch {
     /// Adds a line that no record stands behind.
     pub(crate) fn note(&mut self, line: Line) {
         self.add(line, Meaning::Note);
+    }
+
+    /// Adds what is to be written next.
+    fn absorb(&mut self, mut next: Self) {
+        self.lines.append(&mut next.lines);
+        self.meanings.append(&mut next.meanings);
+        self.given_ids.append(&mut next.given_ids);
+        self.through = next.through.or(self.through);
+        self.is_urgent |= next.is_urgent;
+        self.bytes += next.bytes;
+        self.last_seq = next.last_seq.or(self.last_seq);
     }
 
     fn add(&mut self, line: Line, meaning: Meaning) {
@@ -234,7 +251,11 @@ impl Keeper {
         loop {
             tokio::select! {
                 queued = self.batches.recv() => match queued {
-                    Some(queued) => self.write(queued, &hurried).await,
+                    Some(queued) => {
+                        let queued = self.gather(queued, &hurried).await;
+                        self.write(queued, &hurried).await;
+                        self.last_write = Some(Instant::now());
+                    }
                     None => break,
                 },
                 () = wait_until(self.sync.due) => self.sync().await,
@@ -245,6 +266,25 @@ impl Keeper {
         if let Err(error) = self.writer.close(ledger, Utc::now()).await {
             self.health.ails(&error);
         }
+    }
+
+    /// Waits for a moment if something was written just now, and adds what has
+    /// come until then.
+    async fn gather(&mut self, mut queued: Queued, hurried: &CancellationToken) -> Queued {
+        let next_write = self.last_write.map(|last| last + WRITE_EVERY);
+        if let Some(next_write) = next_write.filter(|next| *next > Instant::now()) {
+            tokio::select! {
+                biased;
+                () = hurried.cancelled() => {}
+                () = sleep_until(next_write) => {}
+            }
+        }
+        while queued.batch.bytes < WRITE_BYTES {
+            let Ok(next) = self.batches.try_recv() else { break };
+            queued.batch.absorb(next.batch);
+            queued.room.merge(next.room);
+        }
+        queued
     }
 
     async fn write(&mut self, Queued { mut batch, room }: Queued, hurried: &CancellationToken) {
