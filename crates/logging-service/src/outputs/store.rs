@@ -95,7 +95,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How often to write, at the most. At a steady rate records come one by one,
 /// and a write wakes two threads.
 const WRITE_EVERY: Duration = Duration::from_millis(5);
-/// Bytes after which no further batch is added to a write.
+/// Bytes that are written at once, whenever the last write was.
 const WRITE_BYTES: usize = 256 << 10;
 /// How often entries that must be synced at once force a sync, at the most.
 const URGENT_SYNC_EVERY: Duration = Duration::from_millis(50);
@@ -268,19 +268,17 @@ impl Keeper {
         }
     }
 
-    /// Waits for a moment if something was written just now, and adds what has
-    /// come until then.
+    /// Adds what comes until it is time to write, or there is enough for it.
     async fn gather(&mut self, mut queued: Queued, hurried: &CancellationToken) -> Queued {
-        let next_write = self.last_write.map(|last| last + WRITE_EVERY);
-        if let Some(next_write) = next_write.filter(|next| *next > Instant::now()) {
-            tokio::select! {
-                biased;
-                () = hurried.cancelled() => {}
-                () = sleep_until(next_write) => {}
-            }
-        }
+        let next_write = self.last_write.map_or_else(Instant::now, |last| last + WRITE_EVERY);
         while queued.batch.bytes < WRITE_BYTES {
-            let Ok(next) = self.batches.try_recv() else { break };
+            let next = tokio::select! {
+                biased;
+                next = self.batches.recv() => next,
+                () = hurried.cancelled() => None,
+                () = sleep_until(next_write) => None,
+            };
+            let Some(next) = next else { break };
             queued.batch.absorb(next.batch);
             queued.room.merge(next.room);
         }
