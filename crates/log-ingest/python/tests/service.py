@@ -116,9 +116,13 @@ class Service:
 
     def _read(self, peer: socket.socket) -> None:
         with contextlib.suppress(OSError), peer.makefile("rb") as stream:
-            while header := stream.read(4):
+            # A handler that is closed before all was sent leaves a frame cut short.
+            while len(header := stream.read(4)) == 4:
                 (length,) = struct.unpack(">I", header)
-                self._take(peer, json.loads(stream.read(length)), length)
+                payload = stream.read(length)
+                if len(payload) < length:
+                    return
+                self._take(peer, json.loads(payload), length)
 
     def _take(self, peer: socket.socket, batch: list[dict[str, Any]], length: int) -> None:
         assert isinstance(batch, list)
