@@ -10,6 +10,7 @@ use logging_api::{
     Command, LOGGING_COMMAND, LOGGING_STATUS, LoggingStatus, SET_GLOBAL_LEVEL, SetGlobalLevel,
 };
 use session_store::Line;
+use standard_service::chain;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -115,8 +116,8 @@ impl Control {
         let _: Result<(), _> = self.notes.send(line).await;
     }
 
-    fn complain(&self, error: &dyn std::error::Error) {
-        let text = format!("a command was not followed: {}", crate::outputs::store::chain(error));
+    fn complain(&self, error: &(dyn std::error::Error + 'static)) {
+        let text = format!("a command was not followed: {}", chain(error));
         say(&*self.intake, Level::Warning, text);
     }
 }

@@ -60,5 +60,5 @@ pub use status::{
     SERVICE_STATUS_REQUEST, SERVICE_STATUS_UPDATE, ServiceStatus, Severity, Status, StatusRequest,
     class_name,
 };
-pub use supervisor::{Failure, Member, StartError, StartReport, StopReport, Supervisor};
+pub use supervisor::{Failure, Member, StartError, StartReport, StopReport, Supervisor, chain};
 pub use tasks::{Spawner, StopError, TaskPanic, Tasks};

@@ -418,8 +418,8 @@ async fn say<T: Serialize>(bus: &dyn Bus, topic: &Topic<T>, what: &T) {
     }
 }
 
-/// An error and its causes, as people read it.
-fn chain(error: &(dyn Error + 'static)) -> String {
+/// An error and its causes on one line, as people read it.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

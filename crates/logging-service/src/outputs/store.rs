@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{Local, Utc};
 use log_entry::{DropReason, EntryId, Level, Loss, Service, Ticket, Written};
 use session_store::{Line, Writer};
-use standard_service::Health;
+use standard_service::{Health, chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -454,17 +454,6 @@ fn ledger_as_json(ledger: &Ledger) -> serde_json::Value {
         "dropped": counts.dropped_by_name(),
         "in_flight": counts.in_flight,
     })
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn wait_until(at: Option<Instant>) {
