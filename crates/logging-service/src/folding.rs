@@ -192,6 +192,7 @@ fn brief(entry: &Arc<LogEntry>) -> Arc<LogEntry> {
         logger: entry.logger.clone(),
         session_id: entry.session_id.clone(),
         host: entry.host.clone(),
+        origin: entry.origin.clone(),
         source: entry.source.clone(),
         repeats: 0,
     })

@@ -79,7 +79,14 @@ impl Vitals for Handle {
                 .collect(),
             views: counts.views,
             clients: 0,
-            bus: BusVitals { state: bus.link.to_string(), backlog: bus.backlog },
+            bus: BusVitals {
+                state: bus.link.to_string(),
+                backlog: bus.backlog,
+                published: bus.published,
+                refused: bus.refused,
+                missed: bus.missed,
+                ..BusVitals::default()
+            },
         }
     }
 

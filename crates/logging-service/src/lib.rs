@@ -43,7 +43,6 @@
 //!
 //! [intake]: LoggingService::intake
 
-mod bucket;
 mod config;
 mod control;
 mod error;
@@ -52,7 +51,6 @@ mod handle;
 mod history;
 mod intake;
 mod ledger;
-mod limiter;
 mod losses;
 mod naming;
 mod outputs;

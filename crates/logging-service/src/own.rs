@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use log_entry::{Loss, Offer, Record, RecordSink};
 use parking_lot::Mutex;
+use rate_limit::Bucket;
 use tokio::time::Instant;
-
-use crate::bucket::Bucket;
 
 /// Takes in what the logging service and the web bridge say about themselves.
 ///
@@ -18,6 +17,7 @@ use crate::bucket::Bucket;
 pub struct OwnSink {
     intake: Arc<dyn RecordSink>,
     bucket: Mutex<Bucket>,
+    since: Instant,
     suppressed: AtomicU64,
 }
 
@@ -25,8 +25,8 @@ const PER_SECOND: u32 = 10;
 
 impl OwnSink {
     pub(crate) fn new(intake: Arc<dyn RecordSink>) -> Self {
-        let bucket = Bucket::new(PER_SECOND, PER_SECOND, Instant::now());
-        Self { intake, bucket: Mutex::new(bucket), suppressed: AtomicU64::new(0) }
+        let bucket = Mutex::new(Bucket::new(PER_SECOND, PER_SECOND));
+        Self { intake, bucket, since: Instant::now(), suppressed: AtomicU64::new(0) }
     }
 
     /// Own messages that did not become records, so far.
@@ -37,7 +37,7 @@ impl OwnSink {
 
 impl RecordSink for OwnSink {
     fn offer(&self, mut record: Record) -> Offer {
-        if !self.bucket.lock().take(Instant::now()) {
+        if !self.bucket.lock().take(self.since.elapsed()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             // Not a record of a source: it is no part of the ledger.
             return Offer::Dropped(log_entry::DropReason::IntakeFull);

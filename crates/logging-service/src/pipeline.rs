@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
 use log_entry::{
     DropReason, EntryId, EntryIds, Level, Levels, LogEntry, Offer, Record, Service, SessionId,
     Stamp, Ticket,
 };
 use parking_lot::RwLock;
+use rate_limit::Limiter;
 use session_store::Line;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::folding::{First, Folded, Folding, Repeat};
 use crate::intake::Intake;
 use crate::ledger::{Fate, FilterReason, Ledger};
-use crate::limiter::Limiter;
 use crate::losses::{LossSum, Losses};
 use crate::naming::Naming;
 use crate::outputs::publish::Publisher;
@@ -121,7 +122,8 @@ impl Pipeline {
     }
 
     fn process_one(&mut self, record: Record, now: Instant, batch: &mut Batch) {
-        let service = self.naming.of(&record.logger);
+        let known = record.service.clone();
+        let service = known.unwrap_or_else(|| self.naming.of(&record.logger));
         self.ledger.named(&service, record.severity.level());
         if let Some(reason) = self.unwanted(&record) {
             self.ledger.settled(&service, Fate::Filtered(reason));
@@ -129,27 +131,40 @@ impl Pipeline {
         }
         remember_id(&record, batch);
         let since_origin = self.timers.since_origin(now);
-        let key = self.folding.key(&record);
         self.identity.seq += 1;
-        if let Some(repeat) = self.folding.repeat(key, &record, self.identity.seq, since_origin) {
+        // What comes from another instance was folded there.
+        let key = record.origin.is_none().then(|| self.folding.key(&record));
+        let seq = self.identity.seq;
+        if let Some(key) = key
+            && let Some(repeat) = self.folding.repeat(key, &record, seq, since_origin)
+        {
             self.merge(repeat, &record, service, batch);
             return;
         }
         let entry = Arc::new(self.stamp(record, service.clone()));
-        let json = bytes::Bytes::from(entry.to_json());
+        let json = Bytes::from(entry.to_json());
         let position = self.recent.write().push(entry.clone(), json.len());
-        let first = First::new(&entry, position);
-        if let Some(folded) = self.folding.open(key, first, since_origin) {
+        if let Some(key) = key
+            && let Some(folded) = self.folding.open(key, First::new(&entry, position), since_origin)
+        {
             self.sum_up(&folded, batch);
         }
-        if self.limiter.admits(&entry, now) {
-            self.publisher.entry(&entry, &json);
+        self.show(&entry, &json, now);
+        let level = entry.level;
+        batch.record(Line::Entry { entry, json }, level, service, Fate::Stored);
+    }
+
+    /// Publishes an entry, unless its service logs too fast.
+    fn show(&mut self, entry: &LogEntry, json: &Bytes, now: Instant) {
+        let since_origin = self.timers.since_origin(now);
+        if entry.level >= Level::Warning
+            || self.limiter.admits(&limited_together(entry), since_origin)
+        {
+            self.publisher.entry(entry, json);
         } else {
             self.ledger.views(|views| views.rate_limited += 1);
             self.timers.hold_back(now);
         }
-        let level = entry.level;
-        batch.record(Line::Entry { entry, json }, level, service, Fate::Stored);
     }
 
     /// Why `record` is not wanted, if it is not.
@@ -157,7 +172,9 @@ impl Pipeline {
         let level = record.severity.level();
         // What was lost and which settings were changed is told at any threshold.
         let is_own_warning = level >= Level::Warning && record.logger == OWN_LOGGER;
-        if !is_own_warning && level < self.levels.borrow().threshold(&record.logger) {
+        // What comes from another instance was wanted there.
+        let is_wanted = is_own_warning || record.origin.is_some();
+        if !is_wanted && level < self.levels.borrow().threshold(&record.logger) {
             return Some(FilterReason::Level);
         }
         let (source_id, id) = given_id(record)?;
@@ -321,11 +338,24 @@ fn remember_id(record: &Record, batch: &mut Batch) {
     }
 }
 
-/// The id that an emitter gave, with the emitter's name; those that do not say
-/// theirs share one.
+/// The id that an emitter or another instance gave, with the name of either;
+/// those that do not say theirs share one.
 fn given_id(record: &Record) -> Option<(Arc<str>, &EntryId)> {
-    let source_id = record.emitter.as_ref().map(|emitter| emitter.source_id.clone());
-    record.entry_id.as_ref().map(|id| (source_id.unwrap_or_default(), id))
+    let id = record.entry_id.as_ref()?;
+    let source_id = match (&record.origin, &record.emitter) {
+        (Some(origin), _) => origin.id.clone(),
+        (None, Some(emitter)) => emitter.source_id.clone(),
+        (None, None) => Arc::default(),
+    };
+    Some((source_id, id))
+}
+
+/// What shares the views' rate with `entry`: its service on its host.
+fn limited_together(entry: &LogEntry) -> Arc<str> {
+    match entry.origin {
+        Some(_) => format!("{} on {}", entry.service, entry.host).into(),
+        None => entry.service.clone(),
+    }
 }
 
 // === impl Timers ===

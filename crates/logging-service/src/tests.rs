@@ -2,6 +2,7 @@
 
 mod history;
 mod losses;
+mod others;
 mod unlucky;
 
 use std::num::NonZeroUsize;
