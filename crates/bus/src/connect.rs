@@ -1,6 +1,6 @@
 //! From a URL to a bus.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{Bus, MemoryBus};
 
@@ -10,7 +10,8 @@ const SCHEMES: &str = "memory, nats, tls";
 /// Connects to the bus that `url` names, so that a deployment chooses its bus without code.
 ///
 /// `memory:` is a new [`MemoryBus`].
-/// `nats://` and `tls://` are reserved for an adapter that this build does not have.
+/// `nats://` and `tls://` lead to NATS servers, if the feature `nats` is on; `NatsOptions` has the whole form.
+/// That no server is there now is not an error: the bus goes on trying, and its [`state`](Bus::state) says so.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -28,6 +29,9 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Bus>, ConnectError> {
     match scheme.to_ascii_lowercase().as_str() {
         "memory" if matches!(rest, "" | "//") => Ok(Arc::new(MemoryBus::default())),
         "memory" => Err(ConnectError::Memory { rest: rest.to_owned() }),
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => Ok(Arc::new(crate::NatsBus::connect(url.parse()?).await?)),
+        #[cfg(not(feature = "nats"))]
         "nats" | "tls" => Err(ConnectError::NoAdapter { scheme: scheme.to_owned() }),
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.to_owned() }),
     }
@@ -60,6 +64,44 @@ pub enum ConnectError {
         /// What came after the colon.
         rest: String,
     },
+    /// What comes before the options of a NATS address is not right. It may hold a password and is not shown.
+    #[error("in the NATS address, {reason}")]
+    Address {
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// A NATS address has no such option.
+    #[error("`{}` is not an option of a NATS address (known: {known})", name.escape_debug())]
+    UnknownOption {
+        /// The option as it was given.
+        name: String,
+        /// The options that there are.
+        known: String,
+    },
+    /// An option of a NATS address is not right.
+    #[error("in the NATS address, the option `{name}` {reason}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// A file that a NATS address names cannot be used.
+    #[error("using the file `{}` of the option `{name}`", path.display())]
+    File {
+        /// The option.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// The system has no room for the thread that a connection needs.
+    #[error("starting a thread for the connection")]
+    Thread {
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 #[cfg(test)]
@@ -82,6 +124,7 @@ mod tests {
         check("memory://host", "`memory:` takes nothing after the colon, but got `//host`").await;
     }
 
+    #[cfg(not(feature = "nats"))]
     #[tokio::test]
     async fn a_missing_adapter_is_named_and_the_password_is_not() {
         check(

@@ -4,12 +4,12 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, Error, Event, State, Subscription};
+use crate::{Capabilities, Durable, Error, Event, PublishAllError, State, Subscription};
 
 /// Carries events from whoever publishes on a topic to whoever subscribes to it.
 ///
 /// Services hold an `Arc<dyn Bus>` and do not know which adapter it is.
-/// The everyday methods are in [`BusExt`](crate::BusExt); an adapter implements only these six.
+/// The everyday methods are in [`BusExt`](crate::BusExt); an adapter implements the six that have no default.
 ///
 /// # Contract
 ///
@@ -20,6 +20,7 @@ use crate::{Capabilities, Error, Event, State, Subscription};
 ///   One liberty: `/a/b` and `a.b` MAY be the same topic, because on NATS they are the same subject; nobody should use both.
 ///   Patterns are for adapters that declare [`Capabilities::wildcards`].
 /// * **Payloads.** An adapter MUST deliver payload and headers as they were published and MUST NOT look into a payload.
+///   It MAY bring the names of headers into another order, but not the values of one name.
 /// * **Every subscriber.** Every subscription to a topic MUST get every event of it, the publisher's own included.
 /// * **Order.** Events that one publisher publishes on one topic, each after the last `publish` returned, MUST arrive in that order.
 ///   Nothing is promised between publishers or between topics.
@@ -79,6 +80,23 @@ pub trait Bus: Send + Sync {
 
     /// Flushes, then ends every subscription of this bus.
     async fn close(&self) -> Result<(), Error>;
+
+    /// Publishes `events` in order, and stops at the first that is not taken.
+    ///
+    /// The same as publishing one after the other, but an adapter that waits for confirmations waits for many at once.
+    /// It takes no longer than [`Capabilities::wait_max`] for each event.
+    async fn publish_all(&self, events: &[Event]) -> Result<(), PublishAllError> {
+        for (taken, event) in events.iter().enumerate() {
+            let published = self.publish(event.clone()).await;
+            published.map_err(|source| PublishAllError { taken, source })?;
+        }
+        Ok(())
+    }
+
+    /// What this bus can do with the events it keeps; nothing unless [`Capabilities::durable`].
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
+    }
 }
 
 /// Implements [`Bus`] for a pointer to one.
@@ -112,6 +130,14 @@ macro_rules! forward {
 
             async fn close(&self) -> Result<(), Error> {
                 (**self).close().await
+            }
+
+            async fn publish_all(&self, events: &[Event]) -> Result<(), PublishAllError> {
+                (**self).publish_all(events).await
+            }
+
+            fn durable(&self) -> Option<&dyn Durable> {
+                (**self).durable()
             }
         }
     };

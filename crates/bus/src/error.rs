@@ -82,6 +82,16 @@ pub enum Error {
     Closed,
 }
 
+/// [`Bus::publish_all`](crate::Bus::publish_all) did not come to the end.
+#[derive(Debug, thiserror::Error)]
+#[error("publishing the event after {taken} that were taken")]
+pub struct PublishAllError {
+    /// How many of the first events were taken. Those after the one at fault may have arrived or not.
+    pub taken: usize,
+    /// What became of the next one.
+    pub source: Error,
+}
+
 impl Error {
     /// Whether the bus was closed, so that its users should stop.
     pub fn is_closed(&self) -> bool {

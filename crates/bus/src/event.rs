@@ -53,8 +53,13 @@ impl Event {
     /// [`Error::Topic`], [`Error::Header`] or [`Error::TooLarge`].
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), Error> {
         check_topic(&self.topic)?;
+        self.check_content(capabilities.payload_max)
+    }
+
+    /// What [`check`](Self::check) does besides the topic.
+    pub(crate) fn check_content(&self, payload_max: usize) -> Result<(), Error> {
         self.headers.check(&self.topic)?;
-        let (bytes, limit) = (self.payload.len(), capabilities.payload_max);
+        let (bytes, limit) = (self.payload.len(), payload_max);
         if bytes > limit {
             return Err(Error::TooLarge { topic: self.topic.to_string(), bytes, limit });
         }
@@ -74,6 +79,8 @@ impl fmt::Debug for Event {
 }
 
 /// Names with values, in the order they were added. Names are compared exactly.
+///
+/// A broker may bring the names into another order, but never the values of one name.
 ///
 /// Usually there are none; then nothing is allocated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,26 +111,51 @@ impl Headers {
         self.iter().next().is_none()
     }
 
-    /// A name is printable ASCII without a colon, and a value has no control characters:
-    /// on the wire of a broker a line break would begin another header, or end them all.
+    /// Those of `all` that every adapter can carry.
+    #[cfg(feature = "nats")]
+    pub(crate) fn of_valid<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let (mut headers, mut bytes) = (Self::default(), 0);
+        for (name, value) in all {
+            let with_it = bytes + name.len() + value.len();
+            if fault(name, value, with_it).is_none() {
+                headers.push(name.to_owned(), value);
+                bytes = with_it;
+            }
+        }
+        headers
+    }
+
     fn check(&self, topic: &str) -> Result<(), Error> {
         let mut bytes = 0;
         for (name, value) in self.iter() {
             bytes += name.len() + value.len();
-            let reason = if name.is_empty() {
-                "the name is empty"
-            } else if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
-                "the name has a character other than printable ASCII without `:`"
-            } else if value.contains(char::is_control) {
-                "the value has a control character"
-            } else if bytes > HEADERS_BYTES_MAX {
-                "all headers together have more than 4096 bytes"
-            } else {
-                continue;
-            };
-            return Err(Error::Header { topic: topic.to_owned(), name: name.to_owned(), reason });
+            if let Some(reason) = fault(name, value, bytes) {
+                let (topic, name) = (topic.to_owned(), name.to_owned());
+                return Err(Error::Header { topic, name, reason });
+            }
         }
         Ok(())
+    }
+}
+
+/// The rule that a header breaks, with which all of them come to `bytes`.
+///
+/// A name is printable ASCII without a colon, and a value has no control characters:
+/// on the wire of a broker a line break would begin another header, or end them all.
+/// Blanks around a value are lost there.
+fn fault(name: &str, value: &str, bytes: usize) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("the name is empty")
+    } else if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        Some("the name has a character other than printable ASCII without `:`")
+    } else if value.contains(char::is_control) {
+        Some("the value has a control character")
+    } else if value.trim() != value {
+        Some("the value begins or ends with a blank")
+    } else if bytes > HEADERS_BYTES_MAX {
+        Some("all headers together have more than 4096 bytes")
+    } else {
+        None
     }
 }
 
@@ -147,6 +179,11 @@ mod tests {
             "Cantina-Origin",
             "r3x\r\nNats-Msg-Id: 1",
             Some("header `Cantina-Origin` of an event on `a`: the value has a control character"),
+        );
+        check(
+            "A",
+            " x",
+            Some("header `A` of an event on `a`: the value begins or ends with a blank"),
         );
         check("", "x", Some("header `` of an event on `a`: the name is empty"));
         check(

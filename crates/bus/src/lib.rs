@@ -27,6 +27,7 @@
 //! | adapter | URL for [`connect`] | where | feature |
 //! |---|---|---|---|
 //! | [`MemoryBus`] | `memory:` | always there, inside one process | none |
+//! | `NatsBus` | `nats://host`, `tls://host` | every machine on the NATS servers; with `?stream=NAME` events are kept (JetStream) | `nats` |
 //!
 //! What an adapter promises is in the documentation of [`Bus`], and
 //! [`conformance`](crate#testing-an-adapter) checks it promise by promise. What
@@ -40,16 +41,20 @@
 //! # What this crate does not know
 //!
 //! What is in a payload, who publishes it, log entries, services and their
-//! lifecycles. It starts no tasks.
+//! lifecycles. It starts no tasks in the runtime of its caller; `NatsBus` has a
+//! thread of its own, which ends with it.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connect;
 mod contract;
+mod durable;
 mod error;
 mod event;
 mod ext;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod state;
 mod subscription;
 mod topic;
@@ -57,10 +62,13 @@ mod unique;
 
 pub use connect::{ConnectError, connect};
 pub use contract::Bus;
-pub use error::{BoxError, Error};
+pub use durable::{Durable, EVENT_ID, Kept, ORIGIN, Reader, StoreMark};
+pub use error::{BoxError, Error, PublishAllError};
 pub use event::{Event, HEADERS_BYTES_MAX, Headers};
 pub use ext::{BusExt, REPLY_TO, ReceiveError, RequestError, TypedSubscription};
 pub use memory::MemoryBus;
+#[cfg(feature = "nats")]
+pub use nats::{NatsBus, NatsOptions, Storage, StreamOptions};
 pub use state::{Capabilities, Link, Reach, State};
 pub use subscription::{Delivery, Fed, Feed, Subscription, TryRecvError, queue};
 pub use topic::{DecodeError, TOPIC_BYTES_MAX, Topic, check_topic};

@@ -128,6 +128,7 @@ impl Bus for MemoryBus {
             reconnects: 0,
             backlog: 0,
             subscriptions: topics.feeds.values().map(Vec::len).sum(),
+            trouble: None,
         }
     }
 

@@ -61,6 +61,8 @@ pub struct State {
     pub backlog: u64,
     /// Subscriptions now; goes down.
     pub subscriptions: usize,
+    /// What went wrong last on the way to the broker, for people; gone once all is well.
+    pub trouble: Option<String>,
 }
 
 /// Whether events get through. `Display` is one lower-case word.

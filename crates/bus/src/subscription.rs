@@ -147,6 +147,24 @@ impl Feed {
         fed
     }
 
+    /// Queues all of `events` as [`push`](Self::push) does, but wakes the subscriber once: for who gets many at a time.
+    ///
+    /// Returns how many events were dropped for them, or nothing if nobody will read them.
+    pub fn push_all(&self, events: impl IntoIterator<Item = Event>) -> Option<u64> {
+        let mut queue = self.shared.queue.lock();
+        let mut displaced = 0;
+        for event in events {
+            match queue.push(event, self.shared.capacity) {
+                Fed::Queued => {}
+                Fed::Displaced => displaced += 1,
+                Fed::Ended => return None,
+            }
+        }
+        drop(queue);
+        self.shared.wake.notify_one();
+        Some(displaced)
+    }
+
     /// Tells the subscriber that `count` events were lost between the last one pushed and the next.
     pub fn missed(&self, count: u64) {
         let mut queue = self.shared.queue.lock();
@@ -312,6 +330,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Push,
+        PushAll(u32),
         Missed(u64),
         Take,
         TakeMany(usize),
@@ -320,6 +339,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             4 => Just(Step::Push),
+            1 => (0..4_u32).prop_map(Step::PushAll),
             1 => (0..3_u64).prop_map(Step::Missed),
             2 => Just(Step::Take),
             1 => (1..5_usize).prop_map(Step::TakeMany),
@@ -375,6 +395,13 @@ mod tests {
                         feed.push(event(number));
                         model.push(event(number), size);
                     }
+                    Step::PushAll(count) => {
+                        let before = feed.shared.queue.lock().missed_total;
+                        let displaced = feed.push_all((0..count).map(|_| event(number)));
+                        (0..count).for_each(|_| model.push(event(number), size));
+                        let after = feed.shared.queue.lock().missed_total;
+                        prop_assert_eq!(displaced, Some(after - before));
+                    }
                     Step::Missed(count) => {
                         feed.missed(count);
                         model.missed(count);
@@ -405,6 +432,7 @@ mod tests {
         assert_eq!(feed.push(event(2)), Fed::Displaced);
         drop(events);
         assert_eq!(feed.push(event(3)), Fed::Ended);
+        assert_eq!(feed.push_all([event(4)]), None);
         assert!(feed.is_ended());
     }
 

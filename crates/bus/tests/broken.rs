@@ -32,6 +32,9 @@ enum Fault {
     CloseAddsAnEvent,
     CloseDoesNotWake,
     WorksAfterClose,
+    ForgetsOnReconnect,
+    RepeatsAfterReconnect,
+    HidesReconnects,
 }
 
 /// A check of the kit on one bus.
@@ -40,7 +43,7 @@ type Check = fn(&'static Broken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The faults, each with the checks that must notice it.
 macro_rules! faults {
     ($($fault:ident => $($check:ident)+;)+) => {
-        /// Every check is in here at least once.
+        /// Every check of a run is in here at least once.
         const FAULTS: &[(Fault, &str, Check)] = &[$($(
             (Fault::$fault, stringify!($check), |bus| Box::pin(conformance::$check(bus))),
         )+)+];
@@ -91,6 +94,20 @@ async fn the_same_bus_without_a_fault_passes() {
     conformance::run(async || Broken::new(Fault::Nothing)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_broken_reconnect_is_noticed() {
+    for (fault, fails) in [
+        (Fault::Nothing, false),
+        (Fault::ForgetsOnReconnect, true),
+        (Fault::RepeatsAfterReconnect, true),
+        (Fault::HidesReconnects, true),
+    ] {
+        let bus = Broken::new(fault);
+        let check = conformance::survives_reconnect(bus, async || bus.interrupt());
+        assert_eq!(fails_here(check).await, fails, "{fault:?}");
+    }
+}
+
 /// Whether a check panics.
 async fn fails(check: Pin<Box<dyn Future<Output = ()> + Send>>) -> bool {
     let mut tasks = JoinSet::new();
@@ -135,6 +152,7 @@ struct Inner {
     held: Vec<Event>,
     is_closed: bool,
     published: u64,
+    reconnects: u64,
 }
 
 struct Subscriber {
@@ -148,6 +166,23 @@ struct Subscriber {
 impl Broken {
     fn new(fault: Fault) -> &'static Self {
         Box::leak(Box::new(Self { fault, inner: Arc::default() }))
+    }
+
+    /// Loses the connection and makes another.
+    fn interrupt(&self) {
+        let mut inner = self.inner.lock();
+        inner.reconnects += u64::from(self.fault != Fault::HidesReconnects);
+        match self.fault {
+            Fault::ForgetsOnReconnect => inner.subscribers.iter_mut().for_each(|subscriber| {
+                subscriber.topic.push_str(" is forgotten");
+            }),
+            Fault::RepeatsAfterReconnect => {
+                for event in inner.history.clone() {
+                    self.deliver(&mut inner, &event);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn check(&self, event: &Event) -> Result<(), Error> {
@@ -289,9 +324,10 @@ impl Bus for Broken {
             published: inner.published,
             refused: 0,
             missed: 0,
-            reconnects: 0,
+            reconnects: inner.reconnects,
             backlog: 0,
             subscriptions: inner.subscribers.len(),
+            trouble: None,
         }
     }
 
