@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::time::micros;
 use crate::{
-    EntryId, EscapedFormatter, Exception, Fields, Level, Record, Service, SessionId, Severity,
-    Source, Timestamp,
+    EntryId, EscapedFormatter, Exception, Fields, Level, Origin, Record, Service, SessionId,
+    Severity, Source, Timestamp,
 };
 
 /// A record that has been named, numbered and put into a session.
@@ -53,6 +53,9 @@ pub struct LogEntry {
     /// The host it was logged on.
     #[serde(deserialize_with = "shared_str")]
     pub host: Arc<str>,
+    /// Where it comes from, if another logging service took it in first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
     /// Where in the program it was logged.
     #[serde(default, skip_serializing_if = "Source::is_empty")]
     pub source: Source,
@@ -101,6 +104,7 @@ impl LogEntry {
             message: record.message,
             session_id: stamp.session_id,
             host: record.host.unwrap_or(stamp.host),
+            origin: record.origin,
             source: record.source,
             exception: record.exception,
             fields: record.fields,

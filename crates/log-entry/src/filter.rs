@@ -28,6 +28,8 @@ pub struct FilterSpec {
     /// Keys or display names, in any case; `*` stands for any text, a leading
     /// `!` excludes.
     pub services: Vec<String>,
+    /// Names of hosts, as patterns like those for services.
+    pub hosts: Vec<String>,
     /// Text to find in message, traceback or field values; any case, unless
     /// it holds an upper-case letter.
     pub text: Option<String>,
@@ -43,11 +45,18 @@ pub struct FilterSpec {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     level: Option<Level>,
-    included: Vec<Regex>,
-    excluded: Vec<Regex>,
+    services: Names,
+    hosts: Names,
     texts: Vec<Regex>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+}
+
+/// Names that are wanted, and names that are not.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    included: Vec<Regex>,
+    excluded: Vec<Regex>,
 }
 
 /// A regular expression that cannot be used.
@@ -68,12 +77,8 @@ impl Filter {
     pub fn new(spec: &FilterSpec) -> Result<Self, FilterError> {
         let mut filter =
             Self { level: spec.level, since: spec.since, until: spec.until, ..Self::default() };
-        for pattern in &spec.services {
-            match pattern.strip_prefix('!') {
-                Some(pattern) => filter.excluded.push(glob(pattern)?),
-                None => filter.included.push(glob(pattern)?),
-            }
-        }
+        filter.services = Names::new(&spec.services)?;
+        filter.hosts = Names::new(&spec.hosts)?;
         if let Some(text) = spec.text.as_deref().filter(|text| !text.is_empty()) {
             filter.texts.push(compile(text, &regex::escape(text))?);
         }
@@ -86,8 +91,8 @@ impl Filter {
     /// Whether every entry passes.
     pub fn is_empty(&self) -> bool {
         self.level.is_none()
-            && self.included.is_empty()
-            && self.excluded.is_empty()
+            && self.services.is_empty()
+            && self.hosts.is_empty()
             && self.texts.is_empty()
             && self.since.is_none()
             && self.until.is_none()
@@ -95,14 +100,11 @@ impl Filter {
 
     /// Whether `entry` passes.
     pub fn matches(&self, entry: &LogEntry) -> bool {
-        let is_service = |pattern: &Regex| {
-            pattern.is_match(&entry.service_key) || pattern.is_match(&entry.service)
-        };
         self.level.is_none_or(|level| entry.level >= level)
             && self.since.is_none_or(|since| entry.timestamp >= since)
             && self.until.is_none_or(|until| entry.timestamp <= until)
-            && (self.included.is_empty() || self.included.iter().any(is_service))
-            && !self.excluded.iter().any(is_service)
+            && self.services.admit(&[&entry.service_key, &entry.service])
+            && self.hosts.admit(&[&entry.host])
             && self.texts.iter().all(|text| contains(entry, text))
     }
 
@@ -114,6 +116,32 @@ impl Filter {
         ranges.sort_by_key(|range| (range.start, range.end));
         ranges.dedup_by(|later, earlier| later.start < earlier.end);
         ranges
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn new(patterns: &[String]) -> Result<Self, FilterError> {
+        let mut names = Self::default();
+        for pattern in patterns {
+            match pattern.strip_prefix('!') {
+                Some(pattern) => names.excluded.push(glob(pattern)?),
+                None => names.included.push(glob(pattern)?),
+            }
+        }
+        Ok(names)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.included.is_empty() && self.excluded.is_empty()
+    }
+
+    /// Whether what goes by all of `names` is wanted.
+    fn admit(&self, names: &[&str]) -> bool {
+        let is_one = |pattern: &Regex| names.iter().any(|name| pattern.is_match(name));
+        (self.included.is_empty() || self.included.iter().any(is_one))
+            && !self.excluded.iter().any(is_one)
     }
 }
 
@@ -198,6 +226,11 @@ mod tests {
         FilterSpec { services, ..FilterSpec::default() }
     }
 
+    fn hosts(patterns: &[&str]) -> FilterSpec {
+        let hosts = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        FilterSpec { hosts, ..FilterSpec::default() }
+    }
+
     fn text(text: &str) -> FilterSpec {
         FilterSpec { text: Some(text.to_owned()), ..FilterSpec::default() }
     }
@@ -222,6 +255,18 @@ mod tests {
         check(&services(&["!web*"]), true);
         check(&services(&["*", "!AI*"]), false);
         check(&services(&["a.c"]), false);
+    }
+
+    #[test]
+    fn hosts_are_found_by_name_and_glob() {
+        check(&hosts(&["R3X"]), true);
+        check(&hosts(&["bb8", "r*"]), true);
+        check(&hosts(&["bb8"]), false);
+        check(&hosts(&["!r3x"]), false);
+        check(&hosts(&["!bb8"]), true);
+        check(&hosts(&["gpt_service"]), false);
+        check(&FilterSpec { services: vec!["cli".into()], ..hosts(&["r3x"]) }, false);
+        assert!(!Filter::new(&hosts(&["!bb8"])).unwrap().is_empty());
     }
 
     #[test]

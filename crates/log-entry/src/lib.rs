@@ -20,6 +20,7 @@
 //! Buses, files, runtimes and clocks. Everything here is a plain value; a time
 //! is always handed in by the caller.
 
+mod cut;
 mod entry;
 mod escape;
 mod filter;
@@ -38,7 +39,7 @@ pub use filter::{Filter, FilterError, FilterSpec};
 pub use id::{EntryId, EntryIds, ParseIdError, ParseSessionIdError, SessionId};
 pub use level::{Level, ParseLevelError, Severity};
 pub use levels::Levels;
-pub use record::{Emitter, Exception, Fields, Record, Source};
+pub use record::{Emitter, Exception, Fields, Origin, Record, Source};
 pub use service::{Service, ServiceNames};
 pub use sink::{DropReason, Loss, Offer, RecordSink, Ticket, Written};
 pub use text::{RepeatNote, TextLine};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{EntryId, Severity, Timestamp};
+use crate::time::micros;
+use crate::{EntryId, Service, SessionId, Severity, Timestamp};
 
 /// Named values beside the message (Python's `extra`, `tracing`'s fields).
 pub type Fields = Map<String, Value>;
@@ -29,6 +30,9 @@ pub struct Record {
     pub severity: Severity,
     /// The name of the logger: `cantina_os.gpt_service`, or a `tracing` target.
     pub logger: String,
+    /// The service it belongs to, if that is known already; else it is found by
+    /// the logger.
+    pub service: Option<Service>,
     /// The rendered text; may have several lines.
     pub message: String,
     /// The id the emitter gave it, if it gives ids.
@@ -37,6 +41,8 @@ pub struct Record {
     pub emitter: Option<Emitter>,
     /// The host it was logged on, if not ours.
     pub host: Option<Arc<str>>,
+    /// Where it comes from, if another logging service took it in first.
+    pub origin: Option<Box<Origin>>,
     /// Where in the program it was logged.
     pub source: Source,
     /// The exception that was logged with it.
@@ -52,6 +58,21 @@ pub struct Emitter {
     pub source_id: Arc<str>,
     /// The number of this record among the emitter's.
     pub seq: u64,
+}
+
+/// Where a record comes from that another logging service took in first: that
+/// service, and what the record is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The other service's instance: `r3x-5f3a9c12`.
+    pub id: Arc<str>,
+    /// Its session there.
+    pub session_id: SessionId,
+    /// Its number in that session.
+    pub seq: u64,
+    /// When the other service received it, by the clock over there.
+    #[serde(with = "micros")]
+    pub received_at: Timestamp,
 }
 
 /// Where in a program a record was logged; what is unknown is absent.
@@ -108,9 +129,11 @@ impl Record {
             severity: severity.into(),
             logger: logger.into(),
             message: message.into(),
+            service: None,
             entry_id: None,
             emitter: None,
             host: None,
+            origin: None,
             source: Source::default(),
             exception: None,
             fields: Fields::new(),
@@ -125,6 +148,8 @@ impl Record {
             + self.message.len()
             + self.source.bytes()
             + self.host.as_ref().map_or(0, |host| host.len())
+            + self.service.as_ref().map_or(0, |service| service.key.len() + service.name.len())
+            + self.origin.as_ref().map_or(0, |origin| size_of::<Origin>() + origin.id.len())
             + self.emitter.as_ref().map_or(0, |emitter| emitter.source_id.len())
             + self.exception.as_ref().map_or(0, Exception::bytes)
             + self.fields.iter().map(|(name, value)| name.len() + value_bytes(value)).sum::<usize>()
@@ -218,6 +243,7 @@ mod tests {
         };
         record.host = text().map(Into::into);
         record.emitter = text().map(|text| Emitter { source_id: text.into(), seq: 1 });
-        assert_eq!(record.bytes(), before + 6 * 600);
+        record.service = text().map(|text| Service::new(text.clone(), text));
+        assert_eq!(record.bytes(), before + 8 * 600);
     }
 }

@@ -19,6 +19,7 @@ use crate::{LogEntry, Timestamp, is_unsafe};
 pub struct TextLine<'a, Z> {
     entry: &'a LogEntry,
     zone: &'a Z,
+    with_host: bool,
 }
 
 /// Displays how often an entry happened again:
@@ -40,15 +41,26 @@ const INDENT: &str = "    ";
 impl<'a, Z: TimeZone> TextLine<'a, Z> {
     /// `entry`, with its time in `zone`.
     pub const fn new(entry: &'a LogEntry, zone: &'a Z) -> Self {
-        Self { entry, zone }
+        Self { entry, zone, with_host: false }
+    }
+
+    /// The same line, but if another logging service took the entry in first,
+    /// the service is followed by the host: `AI Assistant @r3x`.
+    #[must_use]
+    pub const fn with_host(self) -> Self {
+        Self { with_host: true, ..self }
     }
 }
 
 impl<Z: TimeZone<Offset: fmt::Display>> fmt::Display for TextLine<'_, Z> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entry, zone } = self;
+        let Self { entry, zone, with_host } = self;
         write!(f, "[{}] {:8} ", local(&entry.timestamp, *zone), entry.level)?;
-        write_padded(f, &entry.service, 20)?;
+        if *with_host && entry.origin.is_some() {
+            write_padded(f, &format!("{} @{}", entry.service, entry.host), 20)?;
+        } else {
+            write_padded(f, &entry.service, 20)?;
+        }
         f.write_char(' ')?;
         write_lines(f, &entry.message)?;
         if let Some(exception) = &entry.exception {
@@ -99,4 +111,35 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         rest = &rest[at + c.len_utf8()..];
     }
     f.write_str(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EntryIds, Level, Origin, Record, ServiceNames, Stamp, timestamp_from_epoch};
+
+    #[test]
+    fn the_host_is_named_where_it_is_asked_for_and_not_ours() {
+        let now = timestamp_from_epoch(1000.0).unwrap();
+        let record = Record::new(now, Level::Info, "cantina_os.gpt_service", "ready");
+        let session_id: crate::SessionId = "cantina-session-20261122-160357".parse().unwrap();
+        let stamp = Stamp {
+            seq: 1,
+            entry_id: EntryIds::new(1).next(1),
+            service: ServiceNames::default().of("cantina_os.gpt_service"),
+            session_id: session_id.clone(),
+            host: "r3x".into(),
+        };
+        let ours = LogEntry::new(record, stamp);
+        let origin = Origin { id: "r3x-5f3a9c12".into(), session_id, seq: 7, received_at: now };
+        let theirs = LogEntry { origin: Some(Box::new(origin)), ..ours.clone() };
+        let zone = chrono::Utc;
+        let plain = "[1970-01-01T00:16:40.000000+00:00] INFO     AI Assistant         ready";
+        assert_eq!(TextLine::new(&ours, &zone).with_host().to_string(), plain);
+        assert_eq!(TextLine::new(&theirs, &zone).to_string(), plain);
+        assert_eq!(
+            TextLine::new(&theirs, &zone).with_host().to_string(),
+            plain.replace("AI Assistant     ", "AI Assistant @r3x"),
+        );
+    }
 }

@@ -37,4 +37,6 @@ pub use topics::{
     DASHBOARD_LOG, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT, LOGGING_COMMAND, LOGGING_STATUS,
     SET_GLOBAL_LEVEL,
 };
-pub use vitals::{BusVitals, Health, HealthStatus, ServiceCounts, Stats, ViewCounts, Vitals};
+pub use vitals::{
+    BusVitals, Collected, Health, HealthStatus, ServiceCounts, Stats, ViewCounts, Vitals,
+};

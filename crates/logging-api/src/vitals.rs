@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use log_entry::{Level, SessionId};
+use log_entry::{Level, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Answers how the service is. Cheap, never waits.
@@ -100,11 +100,64 @@ pub struct ViewCounts {
     pub missed: u64,
 }
 
-/// How the bus is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How the bus is that joins this service with others. The counts are since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BusVitals {
-    /// `connected` or `disconnected`.
+    /// `connected`, `disconnected` or `closed`.
     pub state: String,
-    /// Entries that wait to be published.
+    /// Entries of the session record that wait to be published.
     pub backlog: u64,
+    /// Since when it is disconnected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Attempts to reconnect since then.
+    #[serde(default)]
+    pub attempts: u64,
+    /// What went wrong last, for people; absent while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// How often a lost connection came back.
+    #[serde(default)]
+    pub reconnects: u64,
+    /// Events that were published.
+    #[serde(default)]
+    pub published: u64,
+    /// Events that the bus refused.
+    #[serde(default)]
+    pub refused: u64,
+    /// Events that did not reach a subscriber here.
+    #[serde(default)]
+    pub missed: u64,
+    /// Entries that were never published, by reason: `bus_backlog` if they were
+    /// removed before the bus came back, or there were too many; `too_large`.
+    /// They are in the session record, or were until it was removed.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, u64>,
+    /// How often the broker had lost what it had confirmed, so that it was
+    /// published again.
+    #[serde(default)]
+    pub regressed: u64,
+    /// What this instance calls itself on the bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// What was taken in from other instances, if this one collects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<Collected>,
+}
+
+/// What a collector took in from other instances. The counts are since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Entries taken in.
+    pub entries: u64,
+    /// The same, by host.
+    pub by_host: BTreeMap<String, u64>,
+    /// Entries of this very instance, which came back and were passed over.
+    pub echoes: u64,
+    /// Entries that had come before.
+    pub doubles: u64,
+    /// Events that were no entries, and were refused.
+    pub malformed: u64,
+    /// Entries that are missing in the numbering of their instance.
+    pub missing: u64,
 }
