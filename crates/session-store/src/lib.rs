@@ -2,8 +2,9 @@
 //!
 //! A [`Directory`] is held by one process, which writes each session with a
 //! [`Writer`]: the record, `<id>.jsonl`, and its readable twin, `<id>.log`.
-//! [`Sessions`] reads them, while they are written or later; [`verify`] says
-//! whether they are as they were written.
+//! [`Sessions`] reads them, while they are written or later, and a [`Follower`]
+//! all of them one after the other; [`verify`] says whether they are as they were
+//! written.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -65,12 +66,15 @@
 mod directory;
 mod error;
 mod file;
+mod follow;
 mod line;
 mod name;
 mod page;
+mod pending;
 mod raw;
 mod reader;
 mod retention;
+mod scan;
 mod segment;
 mod sessions;
 mod twin;
@@ -79,8 +83,10 @@ mod writer;
 
 pub use directory::{Directory, Recovered};
 pub use error::Error;
+pub use follow::{Followed, Follower, Found, Position};
 pub use line::{Line, Repeat};
 pub use page::{Order, Page, Query};
+pub use pending::Pending;
 pub use reader::{ReadLine, Reader};
 pub use retention::{Limits, Removed};
 pub use sessions::{SessionInfo, Sessions};

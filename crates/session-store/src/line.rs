@@ -179,7 +179,7 @@ pub(crate) struct Batch {
     ends: Vec<usize>,
 }
 
-const ENTRY: &[u8] = b"{\"kind\":\"entry\",";
+pub(crate) const ENTRY: &[u8] = b"{\"kind\":\"entry\",";
 const REPEAT: &[u8] = b"{\"kind\":\"repeat\",";
 /// What every line starts with.
 pub(crate) const START: &[u8] = b"{\"kind\":\"";

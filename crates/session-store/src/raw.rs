@@ -12,7 +12,7 @@ use crate::name::{Name, Part};
 use crate::{Error, file};
 
 /// The longest line that is read; what is longer is skipped.
-const LINE_MAX: usize = 8 << 20;
+pub(crate) const LINE_MAX: usize = 8 << 20;
 /// How many places in a damaged line are tried as the end of a sound one.
 const BORDERS_MAX: usize = 16;
 
@@ -115,11 +115,7 @@ impl RawLines {
     /// place of its line feed, cuts it there, so that the line after it is not
     /// lost. Says where the current line is now, if it did.
     pub(crate) fn cut(&mut self, span: Span) -> Option<Span> {
-        let line = &self.line;
-        let mut borders = (SEAL_LENGTH..line.len().saturating_sub(START.len()))
-            .filter(|&at| line[at - 1] == b'}' && line[at + 1..].starts_with(START))
-            .take(BORDERS_MAX);
-        let at = borders.find(|&at| is_sound(&line[..at]))?;
+        let at = border(&self.line)?;
         let offset = span.offset + at as u64;
         self.rest = Some((offset, self.line.split_off(at)));
         Some(Span { length: at as u64, ..span })
@@ -138,6 +134,15 @@ impl RawLines {
         self.rest = Some((offset + 1, rest));
         Some(Span { segment, offset, length: 1, state: State::Unusable })
     }
+}
+
+/// Where a sound line at the start of `line`, which is not sound, ends with
+/// damage in place of its line feed.
+pub(crate) fn border(line: &[u8]) -> Option<usize> {
+    (SEAL_LENGTH..line.len().saturating_sub(START.len()))
+        .filter(|&at| line[at - 1] == b'}' && line[at + 1..].starts_with(START))
+        .take(BORDERS_MAX)
+        .find(|&at| is_sound(&line[..at]))
 }
 
 /// Reads up to the next line feed; keeps no more than [`LINE_MAX`] bytes.

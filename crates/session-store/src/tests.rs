@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{Directory, Error, Header, Line, ReadLine, Sessions, Writer, verify};
 
 mod damage;
+mod following;
 mod full;
 mod golden;
 mod pages;
