@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use log_entry::{Filter, FilterError, FilterSpec, Level, LogEntry};
-use logging_api::{DashboardLog, RepeatUpdate};
+use log_entry::{EntryId, Filter, FilterError, FilterSpec, Level, LogEntry, Timestamp};
+use logging_api::DashboardLog;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -53,6 +53,16 @@ pub(crate) enum Item {
     Gap(Gap),
 }
 
+/// How often an entry has happened again, so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RepeatCount {
+    pub(crate) of: EntryId,
+    /// The number of the latest occurrence in our session, if it is in ours.
+    pub(crate) seq: Option<u64>,
+    pub(crate) count: u64,
+    pub(crate) last: Timestamp,
+}
+
 /// Which of the two ways to show repeats a client understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeats {
@@ -75,7 +85,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Batch {
     pub(crate) items: Vec<Item>,
     /// Counts for entries sent before or in this batch.
-    pub(crate) repeats: Vec<RepeatUpdate>,
+    pub(crate) repeats: Vec<RepeatCount>,
 }
 
 /// A bounded queue between the relay and one client. The relay never waits: if
@@ -99,7 +109,9 @@ struct Queue {
     items: VecDeque<Item>,
     entries: usize,
     bytes: usize,
-    repeats: VecDeque<RepeatUpdate>,
+    /// The `seq` of the latest entry that was taken out or dropped.
+    passed: u64,
+    repeats: VecDeque<RepeatCount>,
     is_closed: bool,
 }
 
@@ -197,14 +209,14 @@ impl Client {
 
     /// Queues a count, if the client wants it. `entry` is what was repeated, if
     /// that is still known; if not, the client gets the count and knows itself.
-    pub(crate) fn push_repeat(&self, update: &RepeatUpdate, entry: Option<&LogEntry>) {
+    pub(crate) fn push_repeat(&self, count: &RepeatCount, entry: Option<&LogEntry>) {
         let mut queue = self.state.lock();
         let is_wanted =
             self.repeats == Repeats::Counted && entry.is_none_or(|entry| queue.wanted.has(entry));
         if queue.is_closed || !is_wanted {
             return;
         }
-        queue.add_repeat(update);
+        queue.add_repeat(count);
         drop(queue);
         self.wake.notify_one();
     }
@@ -339,6 +351,9 @@ impl Queue {
         let item = self.items.pop_front()?;
         self.entries -= usize::from(!matches!(item, Item::Gap(_)));
         self.bytes -= item.bytes();
+        if let Item::Entry(entry) = &item {
+            self.passed = entry.entry.seq;
+        }
         Some(item)
     }
 
@@ -348,7 +363,7 @@ impl Queue {
         while self.entries > limits.entries || (self.bytes > limits.bytes && self.entries > 1) {
             let Some(item) = self.pop() else { break };
             dropped += u64::from(!matches!(item, Item::Gap(_)));
-            let gap = item.into_gap();
+            let gap = item.into_gap(self.passed);
             self.lost = Some(match self.lost.take() {
                 Some(lost) => lost.and(&gap),
                 None => gap,
@@ -359,15 +374,15 @@ impl Queue {
 
     /// Counts are absolute: a newer one takes the place of an older one. If too
     /// many wait, the oldest goes, and the next count for its entry makes up for it.
-    fn add_repeat(&mut self, update: &RepeatUpdate) {
-        if let Some(waiting) = self.repeats.iter_mut().find(|waiting| waiting.of == update.of) {
-            *waiting = update.clone();
+    fn add_repeat(&mut self, count: &RepeatCount) {
+        if let Some(waiting) = self.repeats.iter_mut().find(|waiting| waiting.of == count.of) {
+            *waiting = count.clone();
             return;
         }
         if self.repeats.len() == REPEATS_MAX {
             self.repeats.pop_front();
         }
-        self.repeats.push_back(update.clone());
+        self.repeats.push_back(count.clone());
     }
 }
 
@@ -382,15 +397,16 @@ impl Item {
         }
     }
 
-    /// What is to be said when it is dropped.
-    fn into_gap(self) -> Gap {
-        let seq = match self {
+    /// What is to be said when it is dropped behind the entry with the `seq`
+    /// `passed`.
+    fn into_gap(self, passed: u64) -> Gap {
+        let (after, before) = match self {
             Self::Gap(gap) => return gap,
-            Self::Entry(entry) => entry.entry.seq,
-            Self::Summary(summary) => summary.seq,
+            Self::Entry(entry) => (entry.entry.seq.saturating_sub(1), Some(entry.entry.seq + 1)),
+            // Its number is of another place, or even of another session.
+            Self::Summary(_) => (passed, None),
         };
-        let after = seq.saturating_sub(1);
-        Gap { reason: GapReason::SlowClient, count: 1, after, before: Some(seq + 1) }
+        Gap { reason: GapReason::SlowClient, count: 1, after, before }
     }
 }
 
@@ -425,15 +441,9 @@ mod tests {
         batch.items.iter().map(show).collect()
     }
 
-    fn update(of: u64, count: u64) -> RepeatUpdate {
+    fn update(of: u64, count: u64) -> RepeatCount {
         let entry = entry(of);
-        RepeatUpdate {
-            of: entry.entry_id,
-            seq: of + count,
-            count,
-            last: entry.timestamp,
-            closed: false,
-        }
+        RepeatCount { of: entry.entry_id, seq: Some(of + count), count, last: entry.timestamp }
     }
 
     #[test]
@@ -446,6 +456,24 @@ mod tests {
         assert_eq!(client.missed.load(Ordering::Relaxed), 3);
         client.push(&live(6));
         assert_eq!(seqs(&client.take(10, PLENTY)), ["6"]);
+    }
+
+    #[test]
+    fn a_dropped_line_about_repeats_says_nothing_of_numbers() {
+        let limits = QueueLimits { entries: 2, bytes: PLENTY };
+        let client = Client::new(Wanted::default(), Repeats::Summed, limits, Arc::default());
+        // Its number is of a session elsewhere.
+        let line = DashboardLog { seq: 90_000, repeats: 3, ..DashboardLog::from(&entry(1)) };
+        for seq in 10..=12 {
+            client.push(&live(seq));
+            client.push_summary(&Arc::new(line.clone()));
+        }
+        assert_eq!(seqs(&client.take(1, PLENTY)), ["gap 4 (9, 12)"]);
+        assert_eq!(seqs(&client.take(2, PLENTY)), ["12", "sum 90000"]);
+        client.push_summary(&Arc::new(line.clone()));
+        client.push_summary(&Arc::new(line));
+        client.push(&live(13));
+        assert_eq!(seqs(&client.take(1, PLENTY)), ["gap 1 (12, ?)"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use log_entry::{
-    EntryId, Level, LogEntry, Record, Service, SessionId, Stamp, timestamp_from_epoch,
+    EntryId, Level, LogEntry, Origin, Record, Service, SessionId, Stamp, timestamp_from_epoch,
 };
 use logging_api::{BusVitals, Stats, ViewCounts};
 
@@ -25,6 +25,18 @@ pub(crate) fn entry_at(seq: u64, level: Level) -> LogEntry {
         host: "r3x".into(),
     };
     LogEntry::new(record, stamp)
+}
+
+/// An entry of another host, with the `seq` it has here.
+pub(crate) fn entry_from(host: &str, seq: u64) -> LogEntry {
+    let entry = entry(seq);
+    let origin = Origin {
+        id: format!("{host}-5f3a9c12").into(),
+        session_id: "cantina-session-20261101-120000".parse().unwrap(),
+        seq: seq + 1_000_000,
+        received_at: entry.received_at,
+    };
+    LogEntry { host: host.into(), origin: Some(Box::new(origin)), ..entry }
 }
 
 pub(crate) fn id(seq: u64) -> EntryId {
@@ -51,6 +63,6 @@ pub(crate) fn stats() -> Stats {
         by_service: BTreeMap::new(),
         views: ViewCounts::default(),
         clients: 0,
-        bus: BusVitals { state: "connected".into(), backlog: 0 },
+        bus: BusVitals { state: "connected".into(), ..BusVitals::default() },
     }
 }

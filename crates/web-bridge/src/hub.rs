@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use log_entry::LogEntry;
-use logging_api::{DashboardLog, RepeatUpdate};
+use logging_api::DashboardLog;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::client::{Client, Gap, LiveEntry, Repeats, Wanted};
+use crate::client::{Client, Gap, LiveEntry, RepeatCount, Repeats, Wanted};
 use crate::config::QueueLimits;
 
 /// Everyone who wants live entries. The relay sends to all of them, and none
@@ -96,8 +96,8 @@ impl Hub {
         self.for_all(|client| client.push(entry));
     }
 
-    pub(crate) fn send_repeat(&self, update: &RepeatUpdate, entry: Option<&LogEntry>) {
-        self.for_all(|client| client.push_repeat(update, entry));
+    pub(crate) fn send_repeat(&self, count: &RepeatCount, entry: Option<&LogEntry>) {
+        self.for_all(|client| client.push_repeat(count, entry));
     }
 
     pub(crate) fn send_summary(&self, summary: &Arc<DashboardLog>) {

@@ -46,8 +46,9 @@ const LIMIT: usize = 100;
 /// The largest number that every reader of JSON keeps exact; no `seq` comes near it.
 const SEQ_MAX: u64 = (1 << 53) - 1;
 const TEXT_MAX: usize = 1000;
-const SERVICES_MAX: usize = 64;
-const COMMON: &str = "level, service, q, regex, since, until, session, after";
+/// Names in one parameter.
+const NAMES_MAX: usize = 64;
+const COMMON: &str = "level, service, host, q, regex, since, until, session, after";
 
 // === impl LogsParams ===
 
@@ -101,7 +102,8 @@ impl Common {
     fn take(&mut self, name: &str, value: &str, others: &str) -> Result<(), BadParam> {
         match name {
             "level" => self.spec.level = Some(parse(name, value)?),
-            "service" => self.take_services(value)?,
+            "service" => take_names(&mut self.spec.services, name, value)?,
+            "host" => take_names(&mut self.spec.hosts, name, value)?,
             "q" => self.spec.text = text(name, value)?,
             "regex" => self.spec.regex = text(name, value)?,
             "since" => self.spec.since = Some(time(name, value)?),
@@ -118,15 +120,6 @@ impl Common {
         Ok(())
     }
 
-    fn take_services(&mut self, value: &str) -> Result<(), BadParam> {
-        let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-        self.spec.services.extend(names.map(str::to_owned));
-        let is_small = self.spec.services.len() <= SERVICES_MAX && value.len() <= TEXT_MAX;
-        is_small
-            .then_some(())
-            .ok_or_else(|| bad("service", value, format!("at most {SERVICES_MAX} names")))
-    }
-
     /// Whether the filter can be used.
     fn compile(&self) -> Result<Wanted, BadParam> {
         Wanted::new(&self.spec).map_err(|error| {
@@ -134,6 +127,13 @@ impl Common {
             BadParam(format!("`{name}`: {}", with_causes(&error)))
         })
     }
+}
+
+fn take_names(names: &mut Vec<String>, name: &str, value: &str) -> Result<(), BadParam> {
+    let further = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.extend(further.map(str::to_owned));
+    let is_small = names.len() <= NAMES_MAX && value.len() <= TEXT_MAX;
+    is_small.then_some(()).ok_or_else(|| bad(name, value, format!("at most {NAMES_MAX} names")))
 }
 
 /// The number after which an interrupted stream goes on, if `value` is one.
@@ -145,8 +145,9 @@ fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, BadParam> {
     let QueryString(pairs) = QueryString::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|error| BadParam(format!("the query string cannot be read: {error}")))?;
     let mut names = HashSet::new();
-    // Of two values one would be passed over; only names of services add up.
-    match pairs.iter().find(|(name, _)| name != "service" && !names.insert(name)) {
+    // Of two values one would be passed over; only names add up.
+    let adds_up = |name: &str| matches!(name, "service" | "host");
+    match pairs.iter().find(|(name, _)| !adds_up(name) && !names.insert(name)) {
         Some((name, _)) => Err(BadParam(format!("`{}` is given twice", name.escape_debug()))),
         None => Ok(pairs),
     }
@@ -221,11 +222,12 @@ mod tests {
 
     #[test]
     fn a_filter_is_read_from_all_its_parameters() {
-        let query = "level=warning&service=gpt*,!cli&service=AI%20Assistant&q=a%2Bb&regex=x%5Cd\
+        let query = "level=warning&service=gpt*,!cli&service=AI%20Assistant&host=r3x,bb*&host=!bb8&q=a%2Bb&regex=x%5Cd\
                      &since=2026-11-22T16:00:00Z";
         let spec = logs(query).unwrap().query.filter;
         assert_eq!(spec.level, Some(Level::Warning));
         assert_eq!(spec.services, ["gpt*", "!cli", "AI Assistant"]);
+        assert_eq!(spec.hosts, ["r3x", "bb*", "!bb8"]);
         assert_eq!((spec.text.as_deref(), spec.regex.as_deref()), (Some("a+b"), Some("x\\d")));
         assert_eq!(spec.since.unwrap().to_rfc3339(), "2026-11-22T16:00:00+00:00");
     }
@@ -257,7 +259,7 @@ mod tests {
             ("session=../../etc", "`session` is `../../etc`: "),
             ("since=yesterday", "`since` is `yesterday`: expected RFC 3339"),
             ("regex=(", "`regex`: unusable pattern `(`: "),
-            ("levle=INFO", "there is no parameter `levle` here (there are: level, service, "),
+            ("levle=INFO", "there is no parameter `levle` here (there are: level, service, host, "),
             ("around=%20", "`around` is ` `: "),
             ("level=INFO&q=a&level=ERROR", "`level` is given twice"),
         ] {
@@ -266,5 +268,6 @@ mod tests {
         }
         assert!(stream("limit=5").unwrap_err().contains("recent"));
         assert!(logs(&format!("q={}", "x".repeat(1001))).is_err());
+        assert!(logs(&format!("host={}", "r3x,".repeat(65))).unwrap_err().contains("64 names"));
     }
 }

@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use bus::{Bus, Delivery, Event, Subscription};
+use bus::{Bus, Delivery, Event, ORIGIN, Subscription};
 use log_entry::EntryId;
-use logging_api::{DASHBOARD_LOG, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT};
+use logging_api::{DASHBOARD_LOG, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT, RepeatUpdate};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::client::{Gap, GapReason, LiveEntry};
+use crate::client::{Gap, GapReason, LiveEntry, RepeatCount};
 use crate::hub::Hub;
 
 /// Parses each entry once and hands it to every client. It waits for the bus
@@ -21,6 +21,9 @@ pub(crate) struct Relay {
     repeats: Subscription,
     summaries: Subscription,
     recent: Recent,
+    early: Early,
+    /// Entries of other instances come here.
+    collects: bool,
     /// The `seq` of the latest entry.
     last: u64,
     /// The number of the latest entry among those that were published.
@@ -38,12 +41,21 @@ struct Recent {
     bytes: usize,
 }
 
+/// Counts from other instances that came before their entry: they take the
+/// shorter way.
+#[derive(Debug, Default)]
+struct Early {
+    counts: HashMap<EntryId, RepeatCount>,
+    order: VecDeque<EntryId>,
+}
+
 /// Events that may wait for the relay, of each topic.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 /// Events handled before the clients' tasks get their turn.
 const BATCH: usize = 128;
 const RECENT_MAX: usize = 1024;
 const RECENT_BYTES_MAX: usize = 512 * 1024;
+const EARLY_MAX: usize = 256;
 
 // === impl Relay ===
 
@@ -55,6 +67,8 @@ impl Relay {
             repeats: subscribe(bus, LOG_REPEAT.name()).await?,
             summaries: subscribe(bus, DASHBOARD_LOG.name()).await?,
             recent: Recent::default(),
+            early: Early::default(),
+            collects: false,
             last: 0,
             last_number: None,
             missing: 0,
@@ -110,7 +124,7 @@ impl Relay {
 
     /// Relays what is said about entries. A count that did not come is made up
     /// for by the next one.
-    fn relay_about(&self, delivery: &Delivery) {
+    fn relay_about(&mut self, delivery: &Delivery) {
         match delivery {
             Delivery::Event(event) if *event.topic == *LOG_REPEAT.name() => {
                 self.relay_repeat(event);
@@ -137,6 +151,12 @@ impl Relay {
         self.tell_missing(entry.entry.seq, number(&event));
         self.last = entry.entry.seq;
         self.hub.send(&entry);
+        if entry.entry.origin.is_some() {
+            self.collects = true;
+            if let Some(count) = self.early.take(&entry.entry.entry_id) {
+                self.hub.send_repeat(&count, Some(&entry.entry));
+            }
+        }
         self.recent.add(entry);
     }
 
@@ -156,22 +176,40 @@ impl Relay {
         }
     }
 
-    fn relay_repeat(&self, event: &Event) {
-        if let Ok(update) = LOG_REPEAT.decode(event) {
-            let entry = self.recent.entries.get(&update.of);
-            self.hub.send_repeat(&update, entry.map(|entry| &entry.entry));
+    fn relay_repeat(&mut self, event: &Event) {
+        let Ok(RepeatUpdate { of, seq, count, last, .. }) = LOG_REPEAT.decode(event) else {
+            return;
+        };
+        let entry = self.recent.entries.get(&of);
+        if !comes_from_elsewhere(event) {
+            let count = RepeatCount { of, seq: Some(seq), count, last };
+            return self.hub.send_repeat(&count, entry.map(|entry| &entry.entry));
+        }
+        // The `seq` counts in a session over there, and means nothing here.
+        let count = RepeatCount { of, seq: None, count, last };
+        if entry.is_some() || self.collects {
+            self.hub.send_repeat(&count, entry.map(|entry| &entry.entry));
+        }
+        if entry.is_none() && self.collects {
+            self.early.keep(count);
         }
     }
 
     /// Of the short forms only the lines that end a window: the others are
-    /// relayed as entries.
+    /// relayed as entries. Those from elsewhere only where their entries are.
     fn relay_summary(&self, event: &Event) {
-        if let Ok(line) = DASHBOARD_LOG.decode(event)
+        if (self.collects || !comes_from_elsewhere(event))
+            && let Ok(line) = DASHBOARD_LOG.decode(event)
             && line.repeats > 0
         {
             self.hub.send_summary(&Arc::new(line));
         }
     }
+}
+
+/// Whether another instance published it, and it was brought onto our bus.
+fn comes_from_elsewhere(event: &Event) -> bool {
+    event.headers.get(ORIGIN).is_some()
 }
 
 /// The number of an entry among those that were published, if it was given.
@@ -202,15 +240,37 @@ impl Recent {
     }
 }
 
+// === impl Early ===
+
+impl Early {
+    /// Keeps `count` until its entry comes, or too many others have come.
+    fn keep(&mut self, count: RepeatCount) {
+        let id = count.of.clone();
+        if self.counts.insert(id.clone(), count).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > EARLY_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.counts.remove(&oldest);
+        }
+    }
+
+    fn take(&mut self, id: &EntryId) -> Option<RepeatCount> {
+        let count = self.counts.remove(id)?;
+        self.order.retain(|other| other != id);
+        Some(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::{Item, Repeats, Wanted};
     use crate::config::QueueLimits;
-    use crate::fixture::entry;
-    use bus::{BusExt, MemoryBus};
+    use crate::fixture::{entry, entry_from};
+    use bus::{BusExt, MemoryBus, Topic};
     use log_entry::{FilterSpec, Level};
-    use logging_api::{DashboardLog, RepeatUpdate};
+    use logging_api::DashboardLog;
 
     async fn relay(bus: &MemoryBus) -> (Relay, Arc<Hub>) {
         let hub = Hub::new(8, QueueLimits::default());
@@ -334,6 +394,82 @@ mod tests {
         let batch = summed.client().take(10, usize::MAX);
         assert!(matches!(&batch.items[1], Item::Summary(line) if **line == sum));
         assert!(batch.items.len() == 2 && batch.repeats.is_empty());
+    }
+
+    /// `payload` as it comes from another instance.
+    async fn from_elsewhere<T: serde::Serialize>(bus: &MemoryBus, topic: &Topic<T>, payload: &T) {
+        let event = topic.encode(payload).unwrap().with_header(ORIGIN, "bb8-00c0ffee");
+        bus.publish(event).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_count_from_elsewhere_has_no_number_of_ours() {
+        let bus = MemoryBus::default();
+        let (relay, hub) = relay(&bus).await;
+        let member = hub.join(Wanted::default(), Repeats::Counted);
+        let others = FilterSpec { hosts: vec!["!bb8".into()], ..FilterSpec::default() };
+        let other = hub.join(Wanted::new(&others).unwrap(), Repeats::Counted);
+        bus.publish_json(&LOG_ENTRY, &entry_from("bb8", 1)).await.unwrap();
+        from_elsewhere(&bus, &LOG_REPEAT, &counts(1)).await;
+        finish(relay, bus).await;
+        let batch = member.client().take(10, usize::MAX);
+        assert_eq!((batch.repeats[0].seq, batch.repeats[0].count), (None, 3));
+        let batch = other.client().take(10, usize::MAX);
+        assert!(batch.items.is_empty() && batch.repeats.is_empty(), "{batch:?}");
+    }
+
+    #[tokio::test]
+    async fn a_count_that_overtook_its_entry_is_told_after_it() {
+        let bus = MemoryBus::default();
+        let (mut relay, hub) = relay(&bus).await;
+        let member = hub.join(Wanted::default(), Repeats::Counted);
+        for (seq, count) in [(1, None), (2, Some(2))] {
+            if let Some(of) = count {
+                from_elsewhere(&bus, &LOG_REPEAT, &counts(of)).await;
+                relay.relay_waiting();
+                // Who knows the entry already has the count; who does not passes it over.
+                assert_eq!(member.client().take(10, usize::MAX).repeats.len(), 1);
+            }
+            bus.publish_json(&LOG_ENTRY, &entry_from("bb8", seq)).await.unwrap();
+            relay.relay_waiting();
+            let batch = member.client().take(10, usize::MAX);
+            assert_eq!((batch.items.len(), batch.repeats.len()), (1, usize::from(count.is_some())));
+        }
+        assert!(relay.early.order.is_empty() && relay.early.counts.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_entries_elsewhere_is_not_relayed_where_they_do_not_come() {
+        let bus = MemoryBus::default();
+        let (relay, hub) = relay(&bus).await;
+        let counted = hub.join(Wanted::default(), Repeats::Counted);
+        let summed = hub.join(Wanted::default(), Repeats::Summed);
+        bus.publish_json(&LOG_ENTRY, &entry(1)).await.unwrap();
+        from_elsewhere(&bus, &LOG_REPEAT, &counts(7)).await;
+        let line = DashboardLog { repeats: 3, ..DashboardLog::from(&entry(7)) };
+        from_elsewhere(&bus, &DASHBOARD_LOG, &line).await;
+        finish(relay, bus).await;
+        for member in [counted, summed] {
+            let batch = member.client().take(10, usize::MAX);
+            assert_eq!((batch.items.len(), batch.repeats.len()), (1, 0), "{batch:?}");
+        }
+    }
+
+    #[test]
+    fn counts_without_an_entry_are_bounded() {
+        let mut early = Early::default();
+        let count = |of| {
+            let RepeatUpdate { of, count, last, .. } = counts(of);
+            RepeatCount { of, seq: None, count, last }
+        };
+        for seq in 0..1000 {
+            early.keep(count(seq));
+            early.keep(count(seq));
+        }
+        assert_eq!((early.order.len(), early.counts.len()), (EARLY_MAX, EARLY_MAX));
+        assert!(early.take(&count(0).of).is_none());
+        assert!(early.take(&count(999).of).is_some());
+        assert_eq!((early.order.len(), early.counts.len()), (EARLY_MAX - 1, EARLY_MAX - 1));
     }
 
     #[test]

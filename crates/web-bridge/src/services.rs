@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bus::Event;
+use bus::{Event, ORIGIN};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use standard_service::{SERVICE_STATUS_UPDATE, Status};
@@ -70,6 +70,9 @@ const KNOWN: [&str; 19] = [
     "command_dispatcher",
 ];
 
+/// Whose a status is that came from outside and does not say so: a service of
+/// CantinaOS.
+const NOBODY: &str = "unknown";
 const SERVICES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 128;
 
@@ -87,6 +90,11 @@ impl Services {
     /// and there is room for it.
     pub(crate) fn update(&self, event: &Event) -> Option<(String, ServiceState)> {
         let (name, state) = read(event)?;
+        // Every instance has a `logging_service`; only our own has no more to its name.
+        let name = match event.headers.get(ORIGIN) {
+            Some(origin) if origin != NOBODY => format!("{name}@{origin}"),
+            _ => name,
+        };
         let mut states = self.states.lock();
         let has_room = states.contains_key(&name) || states.len() < SERVICES_MAX;
         if !has_room || name.len() > NAME_BYTES_MAX {
@@ -150,6 +158,18 @@ mod tests {
     fn update(services: &Services, json: &str) -> Option<(String, Light, String)> {
         let event = Event::new(SERVICE_STATUS_UPDATE.name(), json.to_owned());
         services.update(&event).map(|(name, state)| (name, state.status, state.uptime))
+    }
+
+    #[test]
+    fn another_instance_does_not_speak_for_our_services() {
+        let services = Services::default();
+        let said_by = |origin: &str, status: &str| {
+            let json = format!(r#"{{"service_name":"logging_service","status":"{status}"}}"#);
+            let event = Event::new(SERVICE_STATUS_UPDATE.name(), json);
+            services.update(&event.with_header(ORIGIN, origin)).unwrap().0
+        };
+        assert_eq!(said_by("bar-00000001", "STOPPED"), "logging_service@bar-00000001");
+        assert_eq!(said_by(NOBODY, "RUNNING"), "logging_service");
     }
 
     #[test]

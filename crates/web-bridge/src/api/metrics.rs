@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use logging_api::{HealthStatus, ServiceCounts, Stats};
+use logging_api::{BusVitals, Collected, HealthStatus, ServiceCounts, Stats};
 
 use crate::bridge::Bridge;
 
@@ -19,6 +19,8 @@ struct Label<'a>(&'a str);
 
 /// Services with samples of their own; the quieter ones are added up.
 const SERVICES_MAX: usize = 64;
+/// The same for hosts.
+const HOSTS_MAX: usize = 64;
 const OTHER: &str = "(other)";
 
 pub(super) async fn metrics(State(bridge): State<Arc<Bridge>>) -> Response {
@@ -36,6 +38,10 @@ fn expose(stats: &Stats, is_degraded: bool) -> String {
     expose_records(&mut out, stats);
     expose_services(&mut out, stats);
     expose_views(&mut out, stats);
+    expose_bus(&mut out, &stats.bus);
+    if let Some(collected) = &stats.bus.collected {
+        expose_collected(&mut out, collected);
+    }
     out.0
 }
 
@@ -129,9 +135,56 @@ fn expose_views(out: &mut Exposition, stats: &Stats) {
         out.sample(name, &[("reason", reason)], count);
     }
     out.single("clients", "gauge", "Live connections of dashboards.", stats.clients);
-    let is_connected = u8::from(stats.bus.state == "connected");
+}
+
+fn expose_bus(out: &mut Exposition, bus: &BusVitals) {
+    let is_connected = u8::from(bus.state == "connected");
     out.single("bus_connected", "gauge", "Whether the bus is there.", is_connected);
-    out.single("bus_backlog", "gauge", "Entries that wait to be published.", stats.bus.backlog);
+    out.single("bus_backlog", "gauge", "Entries that wait to be published.", bus.backlog);
+    let counters = [
+        ("bus_reconnects_total", "How often a lost connection came back.", bus.reconnects),
+        ("bus_published_total", "Events that were published.", bus.published),
+        ("bus_refused_total", "Events that the bus refused.", bus.refused),
+        ("bus_missed_total", "Events that did not reach a subscriber here.", bus.missed),
+        ("bus_regressed_total", "How often the broker lost what it confirmed.", bus.regressed),
+    ];
+    for (name, help, value) in counters {
+        out.single(name, "counter", help, value);
+    }
+    let name = "bus_dropped_total";
+    out.family(name, "counter", "Entries that were never published, by reason.");
+    for (reason, count) in &bus.dropped {
+        out.sample(name, &[("reason", reason)], count);
+    }
+}
+
+fn expose_collected(out: &mut Exposition, collected: &Collected) {
+    let name = "collected_total";
+    out.family(name, "counter", "Entries taken in from other instances, by host.");
+    for (host, count) in busiest(collected) {
+        out.sample(name, &[("host", host)], count);
+    }
+    let counters = [
+        ("collected_echoes_total", "Entries of our own that came back.", collected.echoes),
+        ("collected_doubles_total", "Entries that had come before.", collected.doubles),
+        ("collected_malformed_total", "Events that were no entries.", collected.malformed),
+        ("collected_missing_total", "Entries that did not come.", collected.missing),
+    ];
+    for (name, help, value) in counters {
+        out.single(name, "counter", help, value);
+    }
+}
+
+/// The hosts with the most entries, and the rest as one.
+fn busiest(collected: &Collected) -> Vec<(&str, u64)> {
+    let mut hosts: Vec<_> =
+        collected.by_host.iter().map(|(host, count)| (host.as_str(), *count)).collect();
+    if hosts.len() > HOSTS_MAX {
+        hosts.sort_by_key(|(host, count)| (std::cmp::Reverse(*count), *host));
+        let rest = hosts.split_off(HOSTS_MAX);
+        hosts.push((OTHER, rest.into_iter().map(|(_, count)| count).sum()));
+    }
+    hosts
 }
 
 // === impl Exposition ===
@@ -182,10 +235,18 @@ mod tests {
         ServiceCounts { received, stored: received, by_level, ..ServiceCounts::default() }
     }
 
+    /// Entries of so many hosts.
+    fn collected(hosts: u64) -> Collected {
+        let by_host = (0..hosts).map(|number| (format!("host-{number}"), number)).collect();
+        Collected { by_host, echoes: 5, ..Collected::default() }
+    }
+
     #[test]
     fn every_family_is_explained_once_and_every_sample_belongs_to_one() {
         let mut stats = stats();
         stats.by_service.insert("cli".into(), counts(3));
+        stats.bus.dropped.insert("bus_backlog".into(), 7);
+        stats.bus.collected = Some(collected(3));
         let text = expose(&stats, true);
         let mut families = Vec::new();
         for line in text.lines() {
@@ -200,6 +261,9 @@ mod tests {
         }
         assert!(text.contains("cantina_log_degraded 1\n"));
         assert!(text.contains("cantina_log_dropped_total{reason=\"malformed\"} 0\n"));
+        assert!(text.contains("cantina_log_bus_dropped_total{reason=\"bus_backlog\"} 7\n"));
+        assert!(text.contains("cantina_log_collected_total{host=\"host-2\"} 2\n"));
+        assert!(text.contains("cantina_log_collected_echoes_total 5\n"));
         assert!(
             text.contains(
                 "cantina_log_service_records_total{service=\"cli\",outcome=\"stored\"} 3\n"
@@ -223,6 +287,20 @@ mod tests {
             services.iter().map(|(_, counts)| counts.received).sum::<u64>(),
             (0..100).sum::<u64>()
         );
+    }
+
+    #[test]
+    fn who_does_not_collect_has_no_families_for_it() {
+        let text = expose(&stats(), false);
+        assert!(text.contains("cantina_log_bus_connected 1\n") && !text.contains("collected"));
+    }
+
+    #[test]
+    fn the_number_of_hosts_is_bounded_and_nothing_is_left_out() {
+        let collected = collected(100);
+        let hosts = busiest(&collected);
+        assert_eq!((hosts.len(), hosts.last().unwrap().0), (HOSTS_MAX + 1, OTHER));
+        assert_eq!(hosts.iter().map(|(_, count)| count).sum::<u64>(), (0..100).sum::<u64>());
     }
 
     #[test]

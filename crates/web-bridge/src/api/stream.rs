@@ -15,14 +15,14 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream::unfold;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use log_entry::{FilterSpec, LogEntry, SessionId, Timestamp, format_timestamp};
-use logging_api::{ArchiveError, Page, Query, Range, RepeatUpdate};
+use log_entry::{FilterSpec, LogEntry, SessionId, format_timestamp};
+use logging_api::{ArchiveError, Page, Query, Range};
 use serde::Serialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Answer, too_many};
 use crate::bridge::Bridge;
-use crate::client::{Batch, Gap, GapReason, Item, Repeats};
+use crate::client::{Batch, Gap, GapReason, Item, RepeatCount, Repeats};
 use crate::hub::{Member, Place};
 use crate::params::{StreamParams, last_event_id};
 
@@ -66,7 +66,8 @@ struct SessionEvent<'a> {
 #[derive(Serialize)]
 struct RepeatEvent<'a> {
     of: &'a log_entry::EntryId,
-    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
     count: u64,
     last: String,
 }
@@ -275,9 +276,9 @@ impl Frames {
         self.event("gap", gap);
     }
 
-    fn repeats(&mut self, updates: &[RepeatUpdate]) {
-        if !updates.is_empty() {
-            let events: Vec<_> = updates.iter().map(RepeatEvent::from).collect();
+    fn repeats(&mut self, counts: &[RepeatCount]) {
+        if !counts.is_empty() {
+            let events: Vec<_> = counts.iter().map(RepeatEvent::from).collect();
             self.event("repeat", &events);
         }
     }
@@ -310,10 +311,9 @@ impl Frames {
 
 // === impl RepeatEvent ===
 
-impl<'a> From<&'a RepeatUpdate> for RepeatEvent<'a> {
-    fn from(update: &'a RepeatUpdate) -> Self {
-        let last: &Timestamp = &update.last;
-        Self { of: &update.of, seq: update.seq, count: update.count, last: format_timestamp(last) }
+impl<'a> From<&'a RepeatCount> for RepeatEvent<'a> {
+    fn from(RepeatCount { of, seq, count, last }: &'a RepeatCount) -> Self {
+        Self { of, seq: *seq, count: *count, last: format_timestamp(last) }
     }
 }
 
@@ -346,19 +346,15 @@ mod tests {
         let mut frames = Frames::default();
         frames.session(&session(), 7);
         let entry = entry(2);
-        let update = RepeatUpdate {
-            of: entry.entry_id,
-            seq: 9,
-            count: 4,
-            last: entry.timestamp,
-            closed: true,
-        };
-        frames.repeats(&[update]);
+        let count =
+            RepeatCount { of: entry.entry_id, seq: Some(9), count: 4, last: entry.timestamp };
+        frames.repeats(&[count.clone(), RepeatCount { seq: None, ..count }]);
         frames.repeats(&[]);
         assert_eq!(
             text(frames),
             "event: session\ndata: {\"session_id\":\"cantina-session-20261122-160357\",\"last_seq\":7}\n\n\
-             event: repeat\ndata: [{\"of\":\"entry-2\",\"seq\":9,\"count\":4,\"last\":\"2026-11-22T16:04:22.500000Z\"}]\n\n"
+             event: repeat\ndata: [{\"of\":\"entry-2\",\"seq\":9,\"count\":4,\"last\":\"2026-11-22T16:04:22.500000Z\"},\
+             {\"of\":\"entry-2\",\"count\":4,\"last\":\"2026-11-22T16:04:22.500000Z\"}]\n\n"
         );
     }
 

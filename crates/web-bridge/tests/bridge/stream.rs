@@ -1,11 +1,11 @@
 //! Server-sent events.
 
-use bus::BusExt;
+use bus::{Bus, BusExt, ORIGIN};
 use logging_api::{LOG_REPEAT, RepeatUpdate};
 use serde_json::json;
 use web_bridge::{Config, QueueLimits};
 
-use crate::testkit::{Cantina, SESSION, entry, entry_with, id};
+use crate::testkit::{Cantina, SESSION, entry, entry_from, entry_with, id};
 
 #[tokio::test]
 async fn the_session_comes_first_then_the_past_then_the_present() {
@@ -119,6 +119,51 @@ async fn repeats_are_counted_after_their_entry() {
     let expected =
         json!([{"of": "entry-1", "seq": 4, "count": 3, "last": "2026-11-22T16:04:22.500000Z"}]);
     assert_eq!(event.data, expected);
+}
+
+#[tokio::test]
+async fn entries_of_other_hosts_are_numbered_and_resumed_as_ours() {
+    let cantina = Cantina::start().await;
+    let mut events = cantina.events("/api/logs/stream", &[]).await;
+    assert_eq!(events.next().await.unwrap().name, "session");
+    for seq in 1..=6 {
+        let entry = if seq % 2 == 0 { entry_from("bb8", seq) } else { entry(seq) };
+        cantina.log_entry(entry).await;
+    }
+    assert_eq!(events.seqs_until(6).await, [1, 2, 3, 4, 5, 6]);
+    // A count from the session over there, whose numbers are far beyond ours.
+    let last = entry(1).timestamp;
+    let update = RepeatUpdate { of: id(4), seq: 1_000_009, count: 2, last, closed: false };
+    let event = LOG_REPEAT.encode(&update).unwrap().with_header(ORIGIN, "bb8-5f3a9c12");
+    cantina.bus.publish(event).await.unwrap();
+    let event = events.next().await.unwrap();
+    assert_eq!((event.name.as_str(), event.id), ("repeat", None));
+    assert_eq!((&event.data[0]["count"], event.data[0].get("seq")), (&json!(2), None));
+    cantina.log([7]).await;
+    assert_eq!(events.seqs_until(7).await, [7]);
+    let mut events = cantina.events("/api/logs/stream", &[("Last-Event-ID", "4")]).await;
+    assert_eq!(events.next().await.unwrap().name, "session");
+    assert_eq!(events.seqs_until(7).await, [5, 6, 7]);
+}
+
+#[tokio::test]
+async fn a_host_can_be_seen_alone() {
+    let cantina = Cantina::start().await;
+    let log_from = async |host, seq| cantina.log_entry(entry_from(host, seq)).await;
+    for (seq, host) in [(1, "bb8"), (2, "c3po"), (3, "bb8")] {
+        log_from(host, seq).await;
+    }
+    let mut events = cantina.events("/api/logs/stream?host=BB*,r3x", &[]).await;
+    assert_eq!(events.next().await.unwrap().name, "session");
+    assert_eq!(events.seqs_until(3).await, [1, 3]);
+    for (seq, host) in [(4, "c3po"), (5, "bb8")] {
+        log_from(host, seq).await;
+    }
+    assert_eq!(events.seqs_until(5).await, [5]);
+    let page = cantina.get("/api/logs?host=!bb8").await.json();
+    let shown: Vec<_> = page["entries"].as_array().unwrap().iter().map(|e| &e["seq"]).collect();
+    assert_eq!(shown, [&json!(2), &json!(4)]);
+    assert_eq!(page["entries"][0]["origin"]["id"], "c3po-5f3a9c12");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::{Bus, BusExt, MemoryBus};
 use log_entry::{
-    EntryId, Filter, Level, LogEntry, Record, Service, SessionId, Stamp, timestamp_from_epoch,
+    EntryId, Filter, Level, LogEntry, Origin, Record, Service, SessionId, Stamp,
+    timestamp_from_epoch,
 };
 use logging_api::{
     Archive, ArchiveError, BusVitals, Health, HealthStatus, LOG_ENTRY, Page, Query, Range,
@@ -245,7 +246,7 @@ impl Vitals for Log {
             by_service: BTreeMap::new(),
             views: ViewCounts::default(),
             clients: 0,
-            bus: BusVitals { state: "connected".into(), backlog: 0 },
+            bus: BusVitals { state: "connected".into(), ..BusVitals::default() },
         }
     }
 
@@ -398,6 +399,18 @@ pub(crate) fn entry_with(seq: u64, level: Level, message: &str) -> LogEntry {
         host: "r3x".into(),
     };
     LogEntry::new(record, stamp)
+}
+
+/// An entry that a collector took in, with the `seq` it has here.
+pub(crate) fn entry_from(host: &str, seq: u64) -> LogEntry {
+    let entry = entry(seq);
+    let origin = Origin {
+        id: format!("{host}-5f3a9c12").into(),
+        session_id: "cantina-session-20261101-120000".parse().unwrap(),
+        seq: seq + 1_000_000,
+        received_at: entry.received_at,
+    };
+    LogEntry { host: host.into(), origin: Some(Box::new(origin)), ..entry }
 }
 
 pub(crate) fn id(seq: u64) -> EntryId {

@@ -1,18 +1,22 @@
-import { delta, utc, words } from './format';
+import { clockText, leadOf } from './clocks';
+import type { Entry, Origin } from './entry';
+import { count, delta, entries, utc, words } from './format';
 import { headline, normalized, visible } from './text';
-import type { Entry } from './entry';
 import type { Gap } from './wire';
-import { count, entries } from './format';
 import { fieldText } from './filter';
 
 // Sentences and lists about entries, so that components only lay them out.
 
 /** What stands behind an entry's time on hover. */
 export function timeTitle(entry: Entry): string {
+  if (entry.origin !== undefined) {
+    return way(entry, entry.origin)
+      .map(([name, value]) => visible(name === 'clocks' ? value : `${name} ${value}`))
+      .join('\n');
+  }
   const lines = [`logged ${utc(entry.timestamp)}`];
   if (entry.receivedAt !== undefined) {
-    const way = delta(entry.timestamp, entry.receivedAt);
-    lines.push(`received ${utc(entry.receivedAt)}${way === undefined ? '' : ` (${way})`}`);
+    lines.push(`received ${utc(entry.receivedAt)}${after(entry.timestamp, entry.receivedAt)}`);
   }
   return lines.join('\n');
 }
@@ -55,24 +59,67 @@ function exceptionLine({ exception }: Entry, line: string): string {
   return why === '' || line.includes(why) ? type : `${type}: ${why}`;
 }
 
+type Fact = [name: string, value: string];
+
 /** Name and value of what the details list about an entry. */
-export function facts(entry: Entry, previous: Entry | undefined): [name: string, value: string][] {
-  const { source } = entry;
-  const all: [string, string | undefined][] = [
-    ['time', utc(entry.timestamp)],
-    ['after previous', delta(previous?.timestamp, entry.timestamp)],
-    ['received', delta(entry.timestamp, entry.receivedAt)],
+export function facts(entry: Entry, previous: Entry | undefined): Fact[] {
+  const { source, origin } = entry;
+  const isOurs = origin === undefined;
+  return known([
+    ['time', isOurs ? utc(entry.timestamp) : undefined],
+    ['after previous', sincePrevious(entry, previous)],
+    ['received', isOurs ? delta(entry.timestamp, entry.receivedAt) : undefined],
     ['logger', entry.logger || undefined],
     ['source', place(entry)],
     ['thread', source?.thread],
     ['task', source?.task],
     ['process', source?.pid === undefined ? undefined : String(source.pid)],
-    ['host', entry.host],
+    ['host', isOurs ? entry.host : undefined],
     ['severity', oddSeverity(entry)],
     ['repeats', entry.repeats > 0 ? repeatsTitle(entry) : undefined],
     ['seq', String(entry.seq)],
-  ];
-  return all.filter((fact): fact is [string, string] => fact[1] !== undefined);
+  ]);
+}
+
+/** Where an entry of another host comes from, and when it was where. */
+export function journey(entry: Entry): Fact[] {
+  const { origin } = entry;
+  if (origin === undefined) return [];
+  const { id, sessionId, seq } = origin;
+  const number = seq === undefined ? '' : `number ${count(seq)} of `;
+  const from = known([
+    ['from', entry.host === undefined ? id : `${entry.host}, instance ${id}`],
+    ['there', sessionId === '' ? undefined : `${number}${sessionId}`],
+  ]);
+  return [...from, ...way(entry, origin)];
+}
+
+function way(entry: Entry, origin: Origin): Fact[] {
+  const host = entry.host ?? origin.id;
+  const there = `${host}’s clock`;
+  const received = `${utc(origin.receivedAt)}, ${there}${after(entry.timestamp, origin.receivedAt)}`;
+  return known([
+    ['logged', `${utc(entry.timestamp)}, ${there}`],
+    ['received', origin.receivedAt === undefined ? undefined : received],
+    ['arrived here', entry.receivedAt === undefined ? undefined : `${utc(entry.receivedAt)}, our clock`],
+    ['clocks', clockText(host, leadOf(entry))],
+  ]);
+}
+
+function known(facts: readonly [name: string, value: string | undefined][]): Fact[] {
+  return facts.filter((fact): fact is Fact => fact[1] !== undefined);
+}
+
+/** Times of different hosts are not compared: their clocks differ. */
+function sincePrevious(entry: Entry, previous: Entry | undefined): string | undefined {
+  return previous !== undefined && previous.host === entry.host
+    ? delta(previous.timestamp, entry.timestamp)
+    : undefined;
+}
+
+function after(from: string | undefined, to: string | undefined): string {
+  const length = delta(from, to);
+  return length === undefined ? '' : ` (${length})`;
 }
 
 /** `gpt_service.py:412 in _get_gpt_response` */
@@ -95,7 +142,8 @@ export function fields(entry: Entry): [name: string, value: string][] {
 /** The entry as text, for the clipboard: harmless wherever it is pasted, a terminal included. */
 export function asText(entry: Entry): string {
   const { traceback } = entry.exception ?? {};
-  const head = `[${entry.timestamp ?? '-'}] ${entry.level} ${entry.service} ${entry.message}`;
+  const who = entry.origin === undefined ? entry.service : `${entry.service} @${entry.host ?? entry.origin.id}`;
+  const head = `[${entry.timestamp ?? '-'}] ${entry.level} ${who} ${entry.message}`;
   return visible(normalized(traceback ? `${head}\n${traceback.trimEnd()}` : head));
 }
 

@@ -14,7 +14,7 @@ import type { Level } from './level';
 import type { GapRow } from './rows';
 import { Scroll } from './scroll.svelte';
 import { LogStream, type Connection } from './stream';
-import type { ServiceCount } from './tally';
+import type { HostCount, NameCount } from './tally';
 import { applyTheme, preferredTheme, rememberTheme, type Theme } from './theme';
 import type { StreamEvent } from './wire';
 
@@ -36,7 +36,8 @@ export interface Counts {
   readonly total: number;
   readonly dropped: number;
   readonly levels: Readonly<Record<Level, number>>;
-  readonly services: readonly ServiceCount[];
+  readonly services: readonly NameCount[];
+  readonly hosts: readonly HostCount[];
 }
 
 /** Everything the page knows; components show it and call its methods. */
@@ -64,6 +65,8 @@ export class Dashboard {
   readonly attached = $derived(
     this.counts.services.some(({ key }) => !OWN_SERVICES.has(key)),
   );
+  /** Whether there are entries of more than one host. */
+  readonly severalHosts = $derived(this.counts.hosts.length > 1);
   /** Whether the page has waited long enough to say that nothing is there. */
   patient = $state(false);
 
@@ -286,7 +289,8 @@ export class Dashboard {
 
   #count(): Counts {
     const { matching, total, dropped, tally } = this.journal;
-    return { matching, total, dropped, levels: tally.levels(), services: tally.services() };
+    const names = { services: tally.services(), hosts: tally.hosts() };
+    return { matching, total, dropped, levels: tally.levels(), ...names };
   }
 
   async #poll(signal: AbortSignal): Promise<void> {

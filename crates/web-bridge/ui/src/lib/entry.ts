@@ -17,6 +17,15 @@ export interface Exception {
   readonly traceback: string;
 }
 
+/** What an entry is at the logging service that took it in first, if that is another. */
+export interface Origin {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly seq: number | undefined;
+  /** When that service received it, by its clock. */
+  readonly receivedAt: string | undefined;
+}
+
 /** One log entry as this page keeps it: a plain value, never reactive. */
 export interface Entry {
   readonly seq: number;
@@ -31,6 +40,7 @@ export interface Entry {
   readonly message: string;
   readonly sessionId: string;
   readonly host: string | undefined;
+  readonly origin: Origin | undefined;
   readonly source: Source | undefined;
   readonly exception: Exception | undefined;
   readonly fields: JsonObject | undefined;
@@ -58,6 +68,7 @@ export function parseEntry(value: unknown): Entry | undefined {
     message: string(wire['message']) ?? '',
     sessionId,
     host: string(wire['host']),
+    origin: originIn(wire['origin']),
     source: sourceIn(wire['source']),
     exception: exceptionIn(wire['exception']),
     fields: fieldsIn(wire['fields']),
@@ -77,6 +88,18 @@ function serviceIn(wire: JsonObject): Pick<Entry, 'service' | 'serviceKey' | 'lo
   const key = string(wire['service_key']);
   const service = string(wire['service']) ?? key ?? (logger || 'System');
   return { service, serviceKey: key ?? service, logger };
+}
+
+function originIn(value: unknown): Origin | undefined {
+  const wire = object(value);
+  const id = string(wire?.['id']);
+  if (wire === undefined || id === undefined) return undefined;
+  return {
+    id,
+    sessionId: string(wire['session_id']) ?? '',
+    seq: number(wire['seq']),
+    receivedAt: string(wire['received_at']),
+  };
 }
 
 function sourceIn(value: unknown): Source | undefined {

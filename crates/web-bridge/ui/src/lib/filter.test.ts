@@ -1,15 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import {
+  ALL,
   atLevel,
   EVERYTHING,
   foundIn,
   fromQuery,
+  isAll,
   isEverything,
   matcher,
-  notService,
-  onlyService,
+  notThis,
+  onlyThis,
   searchPattern,
   toQuery,
+  type Choice,
   type Filter,
 } from './filter';
 import { sample } from './sample';
@@ -32,25 +35,40 @@ describe('a level', () => {
 });
 
 describe('a service', () => {
+  const lets = (services: Choice, key: string) => matches({ services }, { service_key: key });
+
   test('can be the only one', () => {
-    const only = onlyService(EVERYTHING, 'cli');
-    expect(matches(only, { service_key: 'cli' })).toBe(true);
-    expect(matches(only, { service_key: 'debug' })).toBe(false);
-    expect(isEverything(onlyService(only, 'cli'))).toBe(true);
+    const only = onlyThis(ALL, 'cli');
+    expect(lets(only, 'cli')).toBe(true);
+    expect(lets(only, 'debug')).toBe(false);
+    expect(isAll(onlyThis(only, 'cli'))).toBe(true);
   });
 
   test('can be excluded, and others with it', () => {
-    const two = notService(notService(EVERYTHING, 'cli'), 'debug');
-    expect(matches(two, { service_key: 'cli' })).toBe(false);
-    expect(matches(two, { service_key: 'debug' })).toBe(false);
-    expect(matches(two, { service_key: 'new_one' })).toBe(true);
-    expect(matches(notService(two, 'cli'), { service_key: 'cli' })).toBe(true);
+    const two = notThis(notThis(ALL, 'cli'), 'debug');
+    expect(lets(two, 'cli')).toBe(false);
+    expect(lets(two, 'debug')).toBe(false);
+    expect(lets(two, 'new_one')).toBe(true);
+    expect(lets(notThis(two, 'cli'), 'cli')).toBe(true);
   });
 
   test('that was the only one and is excluded is not both', () => {
-    const filter = notService(onlyService(EVERYTHING, 'cli'), 'cli');
-    expect([...filter.only]).toEqual([]);
-    expect([...filter.not]).toEqual(['cli']);
+    const choice = notThis(onlyThis(ALL, 'cli'), 'cli');
+    expect([...choice.only]).toEqual([]);
+    expect([...choice.not]).toEqual(['cli']);
+  });
+});
+
+describe('a host', () => {
+  test('is chosen as a service is, and both must fit', () => {
+    const hosts = onlyThis(ALL, 'r3x');
+    expect(matches({ hosts }, { host: 'r3x' })).toBe(true);
+    expect(matches({ hosts }, { host: 'bb8' })).toBe(false);
+    expect(matches({ hosts }, {})).toBe(false);
+    expect(matches({ hosts, services: onlyThis(ALL, 'cli') }, { host: 'r3x' })).toBe(false);
+    expect(matches({ hosts: notThis(ALL, 'r3x') }, { host: 'r3x' })).toBe(false);
+    expect(matches({ hosts: notThis(ALL, 'r3x') }, {})).toBe(true);
+    expect(isEverything({ ...EVERYTHING, hosts })).toBe(false);
   });
 });
 
@@ -90,8 +108,8 @@ describe('the URL query', () => {
   test('keeps a filter whole', () => {
     const filter: Filter = {
       level: 'ERROR',
-      only: new Set(['MusicController', 'cli']),
-      not: new Set(['debug']),
+      services: { only: new Set(['MusicController', 'cli']), not: new Set(['debug']) },
+      hosts: { only: new Set(['r3x']), not: new Set(['bb8', 'c&3']) },
       text: 'a&b= ü',
     };
     expect(fromQuery(`?${toQuery(filter)}`)).toEqual(filter);
@@ -100,10 +118,10 @@ describe('the URL query', () => {
   });
 
   test('may be written by hand', () => {
-    expect(fromQuery('?level=warning&service=cli,!debug&other=1')).toEqual({
+    expect(fromQuery('?level=warning&service=cli,!debug&host=r3x,!bb8&other=1')).toEqual({
       level: 'WARNING',
-      only: new Set(['cli']),
-      not: new Set(['debug']),
+      services: { only: new Set(['cli']), not: new Set(['debug']) },
+      hosts: { only: new Set(['r3x']), not: new Set(['bb8']) },
       text: '',
     });
     expect(fromQuery('?level=LOUD').level).toBe('DEBUG');

@@ -2,27 +2,32 @@ import type { Entry } from './entry';
 import { LEVELS, levelNamed, RANK, type Level } from './level';
 import { withoutAnsi } from './text';
 
+/** A part of all names: only some if any are listed, and not others. */
+export interface Choice {
+  readonly only: ReadonlySet<string>;
+  readonly not: ReadonlySet<string>;
+}
+
 /** What the reader wants to see. A plain value; every change makes a new one. */
 export interface Filter {
   /** This level and above. */
   readonly level: Level;
-  /** Only these services, if there are any. */
-  readonly only: ReadonlySet<string>;
-  /** Not these services. */
-  readonly not: ReadonlySet<string>;
+  readonly services: Choice;
+  readonly hosts: Choice;
   /** Text to look for in message, traceback and field values. */
   readonly text: string;
 }
 
-export const EVERYTHING: Filter = { level: 'DEBUG', only: new Set(), not: new Set(), text: '' };
+export const ALL: Choice = { only: new Set(), not: new Set() };
+export const EVERYTHING: Filter = { level: 'DEBUG', services: ALL, hosts: ALL, text: '' };
 
 export function isEverything(filter: Filter): boolean {
-  return (
-    filter.level === 'DEBUG' &&
-    filter.only.size === 0 &&
-    filter.not.size === 0 &&
-    filter.text === ''
-  );
+  const { level, services, hosts, text } = filter;
+  return level === 'DEBUG' && isAll(services) && isAll(hosts) && text === '';
+}
+
+export function isAll({ only, not }: Choice): boolean {
+  return only.size === 0 && not.size === 0;
 }
 
 /** This level and above; choosing the level in force shows all again. */
@@ -30,24 +35,24 @@ export function atLevel(filter: Filter, level: Level): Filter {
   return { ...filter, level: filter.level === level ? LEVELS[0] : level };
 }
 
-/** Only this service; choosing it again shows all. */
-export function onlyService(filter: Filter, key: string): Filter {
-  const alone = filter.only.size === 1 && filter.only.has(key);
-  return { ...filter, only: new Set(alone ? [] : [key]), not: new Set() };
+/** Only this one; choosing it again shows all. */
+export function onlyThis(choice: Choice, name: string): Choice {
+  const alone = choice.only.size === 1 && choice.only.has(name);
+  return { only: new Set(alone ? [] : [name]), not: new Set() };
 }
 
-/** Not this service; choosing it again takes it back. */
-export function notService(filter: Filter, key: string): Filter {
-  const not = new Set(filter.not);
-  if (!not.delete(key)) not.add(key);
-  const only = new Set(filter.only);
-  only.delete(key);
-  return { ...filter, only, not };
+/** Not this one; choosing it again takes it back. */
+export function notThis(choice: Choice, name: string): Choice {
+  const not = new Set(choice.not);
+  if (!not.delete(name)) not.add(name);
+  const only = new Set(choice.only);
+  only.delete(name);
+  return { only, not };
 }
 
-/** Whether the service list would let this service through. */
-export function admits(filter: Filter, key: string): boolean {
-  return !filter.not.has(key) && (filter.only.size === 0 || filter.only.has(key));
+/** Whether the choice lets this one through. */
+export function admits({ only, not }: Choice, name: string): boolean {
+  return !not.has(name) && (only.size === 0 || only.has(name));
 }
 
 /**
@@ -66,7 +71,8 @@ export function matcher(filter: Filter): (entry: Entry) => boolean {
   const pattern = searchPattern(filter.text);
   return (entry) =>
     RANK[entry.level] >= rank &&
-    admits(filter, entry.serviceKey) &&
+    admits(filter.services, entry.serviceKey) &&
+    admits(filter.hosts, entry.host ?? '') &&
     (pattern === undefined || contains(entry, pattern));
 }
 
@@ -103,12 +109,12 @@ function hits(text: string, pattern: RegExp): boolean {
   return withoutAnsi(text).search(pattern) >= 0; // unlike test(), it leaves no lastIndex behind
 }
 
-/** The filter as the page's URL query: `level=…&service=…&service=!…&q=…`. */
+/** The filter as the page's URL query: `level=…&service=…&service=!…&host=…&q=…`. */
 export function toQuery(filter: Filter): string {
   const query = new URLSearchParams();
   if (filter.level !== 'DEBUG') query.append('level', filter.level);
-  for (const key of filter.only) query.append('service', key);
-  for (const key of filter.not) query.append('service', `!${key}`);
+  for (const name of written(filter.services)) query.append('service', name);
+  for (const name of written(filter.hosts)) query.append('host', name);
   if (filter.text !== '') query.append('q', filter.text);
   return query.toString();
 }
@@ -116,11 +122,22 @@ export function toQuery(filter: Filter): string {
 /** The filter a URL query asks for; what it does not know it passes over. */
 export function fromQuery(search: string): Filter {
   const query = new URLSearchParams(search);
-  const services = query.getAll('service').flatMap((value) => value.split(',')).filter(Boolean);
   return {
     level: levelNamed(query.get('level')) ?? 'DEBUG',
-    only: new Set(services.filter((key) => !key.startsWith('!'))),
-    not: new Set(services.filter((key) => key.startsWith('!')).map((key) => key.slice(1))),
+    services: choiceIn(query.getAll('service')),
+    hosts: choiceIn(query.getAll('host')),
     text: query.get('q') ?? '',
+  };
+}
+
+function written({ only, not }: Choice): string[] {
+  return [...only, ...[...not].map((name) => `!${name}`)];
+}
+
+function choiceIn(values: readonly string[]): Choice {
+  const names = values.flatMap((value) => value.split(',')).filter(Boolean);
+  return {
+    only: new Set(names.filter((name) => !name.startsWith('!'))),
+    not: new Set(names.filter((name) => name.startsWith('!')).map((name) => name.slice(1))),
   };
 }

@@ -2,6 +2,7 @@
 // UTC stamp is always one hover away.
 
 const COUNT = new Intl.NumberFormat('en-US');
+const DAY = new Intl.DateTimeFormat('en-US', { month: 'short', day: 'numeric' });
 const two = (value: number) => String(value).padStart(2, '0');
 
 /** `1,201` */
@@ -56,6 +57,19 @@ function span(length: number): string {
   if (length < 1e5) return `${Number((length / 1e3).toFixed(1))} ms`;
   if (length < 6e7) return `${(length / 1e6).toFixed(3)} s`;
   return duration(length / 1e6);
+}
+
+/** A length in microseconds, about: `0.7 s`, `2.3 s`, `14 s`, `3 min 05 s`. */
+export function rough(length: number): string {
+  return length < 9.95e6 ? `${(length / 1e6).toFixed(1)} s` : duration(Math.round(length / 1e6));
+}
+
+/** `16:04:22`, or with the day if that is not today: `Nov 21, 16:04:22`. */
+export function moment(timestamp: string | undefined, now = new Date()): string | undefined {
+  const time = new Date(timestamp ?? NaN);
+  if (Number.isNaN(time.getTime())) return undefined;
+  const seconds = clockSeconds(time);
+  return time.toDateString() === now.toDateString() ? seconds : `${DAY.format(time)}, ${seconds}`;
 }
 
 /** `12 s`, `3 min 05 s`, `2 h 07 min` */

@@ -54,6 +54,30 @@ describe('the journal', () => {
     ]);
   });
 
+  test('counts hosts, and knows their clocks', () => {
+    const all = journal();
+    const received_at = '2026-11-22T16:04:20Z';
+    const origin = { id: 'r3x-1', session_id: 'x', seq: 9, received_at: '2026-11-22T16:04:23Z' };
+    all.append(samples(1, 6, { host: 'r3x', received_at, origin }));
+    all.append(samples(7, 12, { host: 'hub', received_at }));
+    expect(all.tally.hosts()).toEqual([
+      { key: 'hub', name: 'hub', count: 6, lead: undefined },
+      { key: 'r3x', name: 'r3x', count: 4, lead: 3_000_000 },
+    ]);
+  });
+
+  test('takes entries of other hosts by our numbers, and passes over counts of what it has not', () => {
+    const all = journal();
+    const origin = { id: 'r3x-1', session_id: 'x', seq: 1_000_000 };
+    all.append([sample(1), sample(2, { origin }), sample(3)]);
+    all.fold([
+      { of: 'id-2', count: 4, last: undefined },
+      { of: 'not-here', count: 9, last: undefined },
+    ]);
+    expect(text(all.rows)).toEqual([1, 2, 3]);
+    expect(all.rows.map((row) => row.kind === 'entry' && row.entry.repeats)).toEqual([0, 4, 0]);
+  });
+
   test('marks a new session, whose numbers begin again', () => {
     const all = journal();
     all.append(samples(1, 3));

@@ -47,10 +47,4 @@ describe('the ledger', () => {
     expect(readLedger(undefined)).toBeUndefined();
     expect(readLedger({ stored: 3 })).toBeUndefined();
   });
-
-  test('says what waits for the bus', () => {
-    expect(read({ ...STATS, bus: { state: 'disconnected', backlog: 12 } }).bus).toBe(
-      'disconnected, 12 waiting',
-    );
-  });
 });

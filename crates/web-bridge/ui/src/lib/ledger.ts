@@ -1,4 +1,5 @@
-import { number, object, string } from './json';
+import { readBus, type Bus } from './bus';
+import { number, object } from './json';
 import { words } from './format';
 
 /** One line of the ledger: where so many records went. */
@@ -18,7 +19,7 @@ export interface Ledger {
   /** What only the views leave out; the record has it. */
   readonly views: readonly Posting[];
   readonly clients: number | undefined;
-  readonly bus: string | undefined;
+  readonly bus: Bus | undefined;
   readonly uptime: number | undefined;
 }
 
@@ -42,7 +43,7 @@ export function readLedger(value: unknown): Ledger | undefined {
     postings,
     views: reasons(wire['views'], '', false),
     clients: number(wire['clients']),
-    bus: busState(wire['bus']),
+    bus: readBus(wire['bus']),
     uptime: number(wire['uptime_s']),
   };
 }
@@ -79,12 +80,4 @@ function posting(label: string, value: unknown): Posting {
 
 function sum(postings: readonly Posting[]): number {
   return postings.reduce((total, { count }) => total + count, 0);
-}
-
-function busState(value: unknown): string | undefined {
-  const bus = object(value);
-  const state = string(bus?.['state']);
-  const backlog = number(bus?.['backlog']) ?? 0;
-  if (state === undefined) return undefined;
-  return backlog > 0 ? `${words(state)}, ${backlog} waiting` : words(state);
 }

@@ -1,17 +1,25 @@
+import { Lead, leadOf } from './clocks';
 import type { Entry } from './entry';
 import { LEVELS, type Level } from './level';
 
-export interface ServiceCount {
+/** How many entries there are under a name. */
+export interface NameCount {
   readonly key: string;
   readonly name: string;
   readonly count: number;
 }
 
-/** How many entries of each level and service the page holds. */
+export interface HostCount extends NameCount {
+  /** By how many microseconds its clock is ahead of ours, if that is known. */
+  readonly lead: number | undefined;
+}
+
+/** How many entries of each level, service and host the page holds. */
 export class Tally {
   total = 0;
   readonly #levels = new Map<Level, number>(LEVELS.map((level) => [level, 0]));
   readonly #services = new Map<string, { name: string; count: number }>();
+  readonly #hosts = new Map<string, { count: number; lead: Lead }>();
 
   add(entry: Entry): void {
     this.total += 1;
@@ -19,6 +27,7 @@ export class Tally {
     const service = this.#services.get(entry.serviceKey);
     if (service === undefined) this.#services.set(entry.serviceKey, { name: entry.service, count: 1 });
     else service.count += 1;
+    if (entry.host !== undefined) this.#addHost(entry.host, leadOf(entry));
   }
 
   remove(entry: Entry): void {
@@ -26,6 +35,8 @@ export class Tally {
     this.#levels.set(entry.level, this.level(entry.level) - 1);
     const service = this.#services.get(entry.serviceKey);
     if (service !== undefined) service.count -= 1;
+    const host = this.#hosts.get(entry.host ?? '');
+    if (host !== undefined) host.count -= 1;
   }
 
   level(level: Level): number {
@@ -37,8 +48,28 @@ export class Tally {
   }
 
   /** Services seen so far by name; one whose entries are all gone stays, at 0. */
-  services(): ServiceCount[] {
-    const all = [...this.#services].map(([key, service]) => ({ key, ...service }));
-    return all.sort((a, b) => a.name.localeCompare(b.name, 'en') || a.key.localeCompare(b.key, 'en'));
+  services(): NameCount[] {
+    return [...this.#services].map(([key, service]) => ({ key, ...service })).sort(byName);
   }
+
+  /** The same for hosts. */
+  hosts(): HostCount[] {
+    const all = [...this.#hosts].map(([key, { count, lead }]) => {
+      return { key, name: key, count, lead: lead.value };
+    });
+    return all.sort(byName);
+  }
+
+  #addHost(name: string, lead: number | undefined): void {
+    const host = this.#hosts.get(name) ?? { count: 0, lead: new Lead() };
+    host.count += 1;
+    if (lead !== undefined) host.lead.add(lead);
+    this.#hosts.set(name, host);
+  }
+}
+
+const { compare } = new Intl.Collator('en', { numeric: true });
+
+function byName(a: NameCount, b: NameCount): number {
+  return compare(a.name, b.name) || compare(a.key, b.key);
 }

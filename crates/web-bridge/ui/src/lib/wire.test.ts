@@ -45,6 +45,17 @@ describe('the messages that all languages test against', () => {
 });
 
 describe('an entry', () => {
+  test('of another host says where it comes from', () => {
+    const origin = { id: 'r3x-1', session_id: 'there', seq: 7, received_at: '2026-11-22T16:04:22Z' };
+    expect(parseEntry({ ...FULL, origin })?.origin).toEqual({
+      id: 'r3x-1',
+      sessionId: 'there',
+      seq: 7,
+      receivedAt: '2026-11-22T16:04:22Z',
+    });
+    expect(parseEntry({ ...FULL, origin: { seq: 7 } })?.origin).toBeUndefined();
+  });
+
   test('is read whole', () => {
     expect(parseEntry(FULL)).toMatchObject({
       seq: 12345,
@@ -52,6 +63,7 @@ describe('an entry', () => {
       receivedAt: '2026-11-22T16:04:22.123601Z',
       serviceKey: 'gpt_service',
       source: { line: 412, task: undefined, pid: 811 },
+      origin: undefined,
       exception: { type: 'ValueError', traceback: 'Traceback …' },
       fields: { plan_id: 'p1' },
       repeats: 3,
