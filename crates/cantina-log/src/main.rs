@@ -1,6 +1,7 @@
 //! The CantinaOS logging service as a program.
 
 mod commands;
+mod deployment;
 mod exit;
 mod output;
 mod settings;

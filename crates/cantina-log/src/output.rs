@@ -63,7 +63,7 @@ impl Printer {
             self.out.write_all(&entry.to_json())?;
             return self.out.write_all(b"\n");
         }
-        let text = TextLine::new(entry, &Local).to_string();
+        let text = TextLine::new(entry, &Local).with_host().to_string();
         // Time, level and service have fixed places, up to the end of the level.
         let (head, message) = split(&text);
         let style = style(entry.level);

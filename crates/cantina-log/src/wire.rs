@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::Bus;
+use bus::{Bus, MemoryBus};
 use log_entry::{Levels, Service, ServiceNames};
 use log_ingest::LogIngest;
 use logging_service::LoggingService;
@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 use web_bridge::WebBridge;
 
+use crate::deployment::{self, Deployment, Joined};
 use crate::exit::{self, Failure};
 use crate::settings::{DashboardEvent, Settings};
 use crate::stderr::Stderr;
@@ -26,7 +27,10 @@ use crate::stderr::Stderr;
 /// Everything that runs.
 pub(crate) struct System {
     supervisor: Supervisor,
-    bus: Arc<dyn Bus>,
+    /// The bus on which the parts of this program speak.
+    local: Arc<dyn Bus>,
+    /// The one that joins it with others, if there is one.
+    deployment: Option<Arc<dyn Bus>>,
     http: watch::Receiver<Option<SocketAddr>>,
     python: watch::Receiver<Option<SocketAddr>>,
     /// What the process says of itself follows the levels of everything.
@@ -43,31 +47,40 @@ impl System {
     /// Joins all parts as `settings` say, and starts them.
     pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
         check_ports(settings)?;
-        let bus = bus::connect(&settings.bus)
-            .await
-            .map_err(|error| Failure::of(exit::CONFIG, &error.into()))?;
-        let logging =
-            LoggingService::open(logging_config(settings), bus.clone()).await.map_err(|error| {
+        let deployment = deployment(settings).await?;
+        let local: Arc<dyn Bus> = Arc::new(MemoryBus::default());
+        let logging = LoggingService::open(logging_config(settings), local.clone()).await.map_err(
+            |error| {
                 let code = if error.is_in_use() { exit::IN_USE } else { exit::CONFIG };
                 Failure::of(code, &error.into())
-            })?;
+            },
+        )?;
         let (own, dispatch) = own_log(&logging)?;
         let logging = logging.with_dispatch(dispatch);
+        let joined = match deployment {
+            Some(deployment) => Some(deployment.join(&local, &logging, settings).await?),
+            None => None,
+        };
 
         let (levels, written) = (logging.levels(), logging.written());
         let handle = logging.handle();
+        let vitals = joined.as_ref().map_or_else(|| handle.clone() as _, Joined::vitals);
         let ingest =
             LogIngest::new(ingest_config(settings), logging.intake(), levels.clone(), written);
-        let web = WebBridge::new(web_config(settings), bus.clone(), handle.clone(), handle);
+        let web = WebBridge::new(web_config(settings), local.clone(), handle, vitals);
         let (http, python) = (web.bound(), ingest.bound());
 
-        let mut supervisor = Supervisor::new(bus.clone());
+        let mut supervisor = Supervisor::new(local.clone());
+        let (collector, deployment) = joined.map(|joined| joined.add_to(&mut supervisor)).unzip();
         supervisor.add(logging).required();
         supervisor.add(ingest).required().stop_within(STOP_DOORS_WITHIN);
         supervisor.add(web).required().stop_within(STOP_DOORS_WITHIN);
+        if let Some(collector) = collector.flatten() {
+            supervisor.add(collector).stop_within(STOP_DOORS_WITHIN);
+        }
         supervisor.start_all().await.map_err(|error| Failure::of(exit::CONFIG, &error.into()))?;
-        let deadline = settings.shutdown_deadline;
-        Ok(Self { supervisor, bus, http, python, own_levels: own.levels(), levels, deadline })
+        let (own_levels, deadline) = (own.levels(), settings.shutdown_deadline);
+        Ok(Self { supervisor, local, deployment, http, python, own_levels, levels, deadline })
     }
 
     /// Where the dashboard is served.
@@ -94,11 +107,30 @@ impl System {
     pub(crate) async fn stop(mut self) -> StopReport {
         let report = self.supervisor.stop_all(Instant::now() + self.deadline).await;
         // Whoever still holds a subscription is told that this was all.
-        if let Err(error) = self.bus.close().await {
-            tracing::debug!(%error, "the bus did not close");
+        deployment::close(&*self.local).await;
+        if let Some(bus) = self.deployment {
+            deployment::close(&*bus).await;
         }
         report
     }
+}
+
+/// The bus that joins this instance with others, unless it is to be alone.
+async fn deployment(settings: &Settings) -> Result<Option<Deployment>, Failure> {
+    if !deployment::is_alone(&settings.bus.0) {
+        let connected = Deployment::connect(settings).await;
+        return connected.map(Some).map_err(|error| Failure::of(exit::CONFIG, &error.into()));
+    }
+    // Only to hear what is wrong with it, if anything is.
+    bus::connect(&settings.bus.0)
+        .await
+        .map_err(|error| Failure::of(exit::CONFIG, &error.into()))?;
+    if settings.run_as_collector {
+        let text = "`--collect` (or `run_as_collector`) takes in what other instances publish: \
+                    it needs a bus that reaches them, such as `--bus nats://host:4222`";
+        return Err(Failure::of(exit::CONFIG, &anyhow::anyhow!(text)));
+    }
+    Ok(None)
 }
 
 /// Finds out that a port is taken before a session is begun for nothing: a

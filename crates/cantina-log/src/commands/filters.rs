@@ -15,6 +15,9 @@ pub(crate) struct Filters {
     /// A service by key or name; `*` stands for any text, `!NAME` excludes. May be given again.
     #[arg(long, value_name = "NAME")]
     service: Vec<String>,
+    /// A host by name, where entries of several are together; patterns as for `--service`.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
     /// Text in message, traceback or fields; any case, unless it has an upper-case letter.
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
@@ -41,6 +44,7 @@ impl Filters {
         Ok(FilterSpec {
             level: level.transpose()?,
             services: self.service.clone(),
+            hosts: self.host.clone(),
             text: self.grep.clone(),
             regex: self.regex.clone(),
             since: self.since.as_deref().map(|text| time("--since", text)).transpose()?,
@@ -58,6 +62,7 @@ impl Filters {
         let spec = self.spec()?;
         let mut query: Vec<_> =
             spec.services.into_iter().map(|service| ("service", service)).collect();
+        query.extend(spec.hosts.into_iter().map(|host| ("host", host)));
         query.extend(spec.level.map(|level| ("level", level.to_string())));
         query.extend(spec.text.map(|text| ("q", text)));
         query.extend(spec.regex.map(|regex| ("regex", regex)));
@@ -92,6 +97,24 @@ fn time(flag: &str, text: &str) -> Result<Timestamp, UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        filters: Filters,
+    }
+
+    #[test]
+    fn hosts_and_services_are_asked_for_by_their_names() {
+        let line = "x --service gpt* --host r3x --host !bb8 --level error";
+        let Program { filters } = Program::parse_from(line.split(' '));
+        assert_eq!(filters.spec().unwrap().hosts, ["r3x", "!bb8"]);
+        let query = filters.query().unwrap();
+        let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let expected = [("service", "gpt*"), ("host", "r3x"), ("host", "!bb8"), ("level", "ERROR")];
+        assert_eq!(query, expected);
+    }
 
     #[test]
     fn times_are_absolute_or_ago() {

@@ -28,6 +28,10 @@ pub(crate) struct Serve {
     /// `memory:`, or a server's URL.
     #[arg(long, value_name = "URL")]
     bus: Option<String>,
+    /// Also take in the entries of other instances on the bus, and show them
+    /// in this dashboard.
+    #[arg(long)]
+    collect: bool,
     /// The lowest level that is kept.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -47,6 +51,7 @@ impl Serve {
             ("--listen", "listen", self.listen),
             ("--python-listen", "python_listen", self.python_listen),
             ("--bus", "bus", self.bus),
+            ("--collect", "run_as_collector", self.collect.then(|| "true".to_owned())),
             ("--log-level", "log_level", self.log_level),
         ])?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -46,6 +46,8 @@ pub(crate) const KEYS: &[Key] = &[
     key!("listen", listen, "", "CANTINA_LOG_LISTEN"),
     key!("python_listen", python_listen, "", "CANTINA_LOG_PYTHON_LISTEN"),
     key!("bus", bus, "", "CANTINA_LOG_BUS"),
+    key!("run_as_collector", run_as_collector, ""),
+    key!("max_replay_bytes", max_replay_bytes, "bytes"),
     key!("retention.max_age_days", max_age_days, "days"),
     key!("retention.max_sessions", max_sessions, "sessions"),
     key!("retention.max_bytes", max_bytes, "bytes"),
@@ -64,8 +66,7 @@ pub(crate) const KEYS: &[Key] = &[
 /// Keys of the product that this version has no part for, each with the one
 /// value that is true of it. Any other is refused rather than ignored: who asks
 /// for redaction must not believe to have it.
-const LATER: [(&str, &str); 3] =
-    [("redact", "false"), ("run_as_collector", "false"), ("retention.min_free_bytes", "0")];
+const LATER: [(&str, &str); 2] = [("redact", "false"), ("retention.min_free_bytes", "0")];
 
 /// Whether `name` is such a key.
 pub(super) fn is_later(name: &str) -> bool {

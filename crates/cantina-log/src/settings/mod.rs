@@ -31,7 +31,9 @@ pub(crate) struct Settings {
     pub(crate) batch_size: NonZeroUsize,
     pub(crate) listen: SocketAddr,
     pub(crate) python_listen: SocketAddr,
-    pub(crate) bus: String,
+    pub(crate) bus: BusUrl,
+    pub(crate) run_as_collector: bool,
+    pub(crate) max_replay_bytes: u64,
     pub(crate) max_age_days: u64,
     pub(crate) max_sessions: NonZeroUsize,
     pub(crate) max_bytes: u64,
@@ -49,8 +51,8 @@ pub(crate) struct Settings {
     pub(crate) origins: BTreeMap<&'static str, Origin>,
 }
 
-pub(crate) use self::value::DashboardEvent;
 use self::value::ServiceName;
+pub(crate) use self::value::{BusUrl, DashboardEvent};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +103,9 @@ impl Default for Settings {
             batch_size: count(100),
             listen: loopback(8000),
             python_listen: loopback(9020),
-            bus: "memory:".to_owned(),
+            bus: BusUrl("memory:".to_owned()),
+            run_as_collector: false,
+            max_replay_bytes: 256 << 20,
             max_age_days: 14,
             max_sessions: count(200),
             max_bytes: 2 << 30,

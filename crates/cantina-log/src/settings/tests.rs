@@ -62,10 +62,20 @@ fn tables_are_read() {
 
 #[test]
 fn a_key_of_a_later_version_may_say_that_it_is_not_there() {
-    let text = "redact = false\nrun_as_collector = false\n[retention]\nmin_free_bytes = 0\n";
+    let text = "redact = false\n[retention]\nmin_free_bytes = 0\n";
     assert!(from_file(text).is_ok());
-    check_error("run_as_collector = true", "`run_as_collector` in");
+    check_error("redact = true", "`redact` in");
     check_error("[retention]\nmin_free_bytes = 1", "not available in this version");
+}
+
+#[test]
+fn the_password_of_a_bus_is_not_shown() {
+    let settings = from_file("bus = \"nats://me:secret@a:4222,b?stream=X\"\n").unwrap();
+    assert_eq!(settings.bus.0, "nats://me:secret@a:4222,b?stream=X");
+    let key = KEYS.iter().find(|key| key.name == "bus").unwrap();
+    assert_eq!((key.show)(&settings), "nats://***@a:4222,b?stream=X");
+    assert!(!format!("{settings:?}").contains("secret"));
+    assert_eq!((key.show)(&Settings::default()), "memory:");
 }
 
 #[test]

@@ -25,6 +25,10 @@ pub(crate) enum DashboardEvent {
     CantinaEvent,
 }
 
+/// The address of a bus, which may hold a password: it is shown without.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct BusUrl(pub(crate) String);
+
 /// A service that a logger was given by configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceName {
@@ -177,6 +181,34 @@ impl Setting for String {
 
     fn show(&self) -> String {
         self.clone()
+    }
+}
+
+impl BusUrl {
+    /// Without user and password.
+    pub(crate) fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let (authority, options) = rest.split_at(rest.find(['?', '/']).unwrap_or(rest.len()));
+        match authority.rsplit_once('@') {
+            Some((_, hosts)) => format!("{scheme}://***@{hosts}{options}"),
+            None => self.0.clone(),
+        }
+    }
+}
+
+impl Setting for BusUrl {
+    fn read(input: &Input<'_>) -> Result<Self, String> {
+        String::read(input).map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.shown()
+    }
+}
+
+impl fmt::Debug for BusUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
     }
 }
 
