@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod bus_bad_input;
+mod bus_hosts;
+mod bus_outage;
+mod bus_python;
 mod command_line;
 mod flood;
 mod loops;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use nats_fixture::NatsServer;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,6 +18,12 @@ pub struct Setup {
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// The bus; the one that `CANTINA_TEST_BUS` says if this does not.
+    pub bus: Option<String>,
+    /// The name of the host it runs on; ours if this does not say.
+    pub host: Option<String>,
+    /// Where Python's handlers connect; a free port if this does not say.
+    pub python: Option<String>,
 }
 
 /// A running service with a directory of its own, on free ports.
@@ -28,9 +35,39 @@ pub struct Cantina {
     /// Where Python's handlers connect.
     pub python: String,
     program: Program,
+    /// The broker, if the tests are to run on one and the setup says nothing.
+    broker: Option<NatsServer>,
 }
 
 impl Setup {
+    /// With an argument of `serve`.
+    #[must_use]
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// With this address for Python's handlers.
+    #[must_use]
+    pub fn python(mut self, address: &str) -> Self {
+        self.python = Some(address.to_owned());
+        self
+    }
+
+    /// On a host of this name, as far as [`can_name_hosts`] says so.
+    #[must_use]
+    pub fn host(mut self, name: &str) -> Self {
+        self.host = can_name_hosts().then(|| name.to_owned());
+        self
+    }
+
+    /// On the bus at `url`.
+    #[must_use]
+    pub fn bus(mut self, url: &str) -> Self {
+        self.bus = Some(url.to_owned());
+        self
+    }
+
     /// With the setting `key`.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -57,14 +94,23 @@ impl Setup {
     ///
     /// If it does not become ready.
     pub fn start_in(self, home: TempDir) -> Cantina {
+        let (broker, bus) = match self.bus {
+            Some(url) => (None, url),
+            None => bus_of_the_run(),
+        };
         let addresses = home.path().join("addresses.json");
-        let mut command = Command::new(binary());
+        let mut command = match &self.host {
+            Some(name) => on_host(name),
+            None => Command::new(binary()),
+        };
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--python-listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--python-listen"])
+            .arg(self.python.as_deref().unwrap_or("127.0.0.1:0"))
             .arg("--session-dir")
             .arg(home.path().join("logs"))
             .arg("--addr-file")
             .arg(&addresses)
+            .args(["--bus", &bus])
             .args(&self.args)
             .env("XDG_CONFIG_HOME", home.path())
             .envs(self.env);
@@ -74,7 +120,8 @@ impl Setup {
         let addresses: Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(addresses["pid"], program.pid());
         let address = |name: &str| addresses[name].as_str().expect("it is a text").to_owned();
-        Cantina { home, http: address("http"), python: address("python"), program }
+        let (http, python) = (address("http"), address("python"));
+        Cantina { home, http, python, program, broker }
     }
 }
 
@@ -173,6 +220,13 @@ impl Cantina {
         Program::start(&mut command)
     }
 
+    /// Ends it as `kill -9` does, and returns its directory.
+    pub fn kill(self) -> TempDir {
+        self.program.signal("KILL");
+        let _ = self.program.end();
+        self.home
+    }
+
     /// Sends SIGTERM and waits. Returns the session, how it ended, how long
     /// that took, and its directory.
     pub fn stop(self) -> Stopped {
@@ -180,9 +234,40 @@ impl Cantina {
         self.program.signal("TERM");
         let (status, _, stderr) = self.program.end();
         let took = start.elapsed();
+        drop(self.broker);
         let session = oracle::read_latest(&self.home.path().join("logs"));
         Stopped { session, status, took, stderr, home: self.home }
     }
+}
+
+/// The program on a host of another name; the process is the same.
+fn on_host(name: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--uts"])
+        .args(["sh", "-c", "hostname \"$0\" && exec \"$@\"", name])
+        .arg(binary());
+    command
+}
+
+/// Whether this machine lets a process have a host name of its own. There are
+/// some that forbid it.
+pub fn can_name_hosts() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--uts", "sh", "-c", "hostname other"]);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// The bus that `CANTINA_TEST_BUS` asks for, and the broker behind it.
+fn bus_of_the_run() -> (Option<NatsServer>, String) {
+    let (broker, options) = match std::env::var("CANTINA_TEST_BUS").as_deref() {
+        Ok("nats") => (NatsServer::start(), ""),
+        Ok("jetstream") => (NatsServer::jetstream(), "?stream=CANTINA_LOG"),
+        Ok("memory") | Err(_) => return (None, "memory:".to_owned()),
+        Ok(other) => panic!("CANTINA_TEST_BUS={other}: memory, nats or jetstream"),
+    };
+    let url = format!("{}{options}", broker.url());
+    (Some(broker), url)
 }
 
 /// What is left of a service.

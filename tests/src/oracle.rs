@@ -46,6 +46,46 @@ pub fn read_latest(directory: &Path) -> Session {
     Session { path: directory.join(format!("{latest}.jsonl")), lines, twin }
 }
 
+/// The entries of all sessions of `directory`, in the order of the sessions
+/// and in each as written. A line that a killed process left unfinished must be
+/// marked by the one that followed it.
+///
+/// # Panics
+///
+/// If there is damage.
+pub fn read_entries(directory: &Path) -> Vec<Value> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .expect("the directory is there")
+        .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".jsonl"))
+        .collect();
+    // `….jsonl` is the first segment, `….0001.jsonl` the second; `…-2.jsonl` a
+    // session of its own.
+    names.sort_by_key(|name| {
+        let mut parts = name.trim_end_matches(".jsonl").splitn(2, '.');
+        let (stem, segment) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        (stem.to_owned(), segment.to_owned())
+    });
+    let mut entries = Vec::new();
+    for name in names {
+        let text = std::fs::read(directory.join(&name)).expect("it can be read");
+        let lines: Vec<_> = text.split(|byte| *byte == b'\n').collect();
+        for (place, line) in lines.iter().enumerate() {
+            let text = String::from_utf8_lossy(line);
+            let is_whole = text.ends_with("\"}") && text.contains(",\"crc\":\"");
+            if is_whole {
+                entries.push(checked(&text));
+            } else if !line.is_empty() {
+                let next = lines.get(place + 1).map(|next| String::from_utf8_lossy(next));
+                let is_marked = next.is_some_and(|next| next.contains("\"recovered\""));
+                assert!(is_marked, "{name}: {text}");
+            }
+        }
+    }
+    entries.retain(|line| line["kind"] == "entry");
+    entries
+}
+
 /// The object on a line whose checksum holds.
 fn checked(line: &str) -> Value {
     let (body, crc) = line.rsplit_once(",\"crc\":\"").unwrap_or_else(|| panic!("no crc: {line}"));

@@ -38,3 +38,13 @@ pub fn js(name: &str) -> PathBuf {
 pub fn fixture(name: &str) -> PathBuf {
     root().join("xtask/demo").join(name)
 }
+
+/// A program of `tests/py`.
+pub fn py(name: &str) -> PathBuf {
+    root().join("tests/py").join(name)
+}
+
+/// An example of the documentation.
+pub fn example(name: &str) -> PathBuf {
+    root().join("docs/examples").join(name)
+}

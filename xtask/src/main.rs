@@ -13,6 +13,7 @@ mod command;
 mod demo;
 mod each;
 mod examples;
+mod itest;
 mod layers;
 mod metadata;
 mod py;
@@ -40,12 +41,14 @@ usage: cargo xtask VERB
            [--once] [--speed N] [--no-player] [--port N]
   serve    builds the service (release) and runs it: cargo xtask serve [arguments of `serve`]
   test     installs what is missing and runs every test
+  itest    the stories about the whole system, on one bus or on each
+           [--bus memory|nats|jetstream]
   check    format, clippy, documentation, tidy; with --each, every crate alone
   bench    builds everything with optimisation, and measures it
            [--quick] [--markdown FILE]
   ci       what CI runs: check, check --each, test
 
-  setup    installs what is missing: the browser, Python's and Node's packages
+  setup    installs what is missing: the browser, a NATS server, Python's and Node's packages
   ui       checks and builds the dashboard, if its sources changed
   py       ruff, mypy and pytest for the Python package
   tidy     the rules of docs/style.md that a program can check
@@ -73,6 +76,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ("check", []) => check::run(&workspace)?,
         ("check", [each]) if each == "--each" => each::run(&workspace)?,
         ("ci", []) => ci::run(&workspace)?,
+        ("itest", []) => itest::run_on_each(&workspace)?,
+        ("itest", [flag, bus]) if flag == "--bus" => itest::run(&workspace, bus.parse()?)?,
         ("py", []) => py::run(&workspace)?,
         ("setup", []) => setup::run(&workspace)?,
         ("test", []) => test::run(&workspace)?,

@@ -12,6 +12,7 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     browser()?;
     python(workspace)?;
+    broker(workspace)?;
     tools::need_node()?;
     npm_packages(workspace, &workspace.ui(), "npm-ui")?;
     npm_packages(workspace, &workspace.test_js(), "npm-tests")
@@ -21,6 +22,15 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 fn browser() -> Result<()> {
     if tools::chromium().is_none() {
         tools::apt_install("chromium", "the browser tests need Chromium")?;
+    }
+    Ok(())
+}
+
+/// A NATS server, for the tests of the bus. There are machines for which
+/// Python's packages have none.
+fn broker(workspace: &Workspace) -> Result<()> {
+    if tools::nats_server(workspace).is_none() {
+        tools::apt_install("nats-server", "the tests of the bus need a NATS server")?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::Program;
 use crate::workspace::Workspace;
-use crate::{examples, py, setup, tools, ui};
+use crate::{examples, itest, py, setup, tools, ui};
 
 /// What is built: the same words in every command, so that Cargo builds
 /// everything once.
@@ -17,9 +17,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let began = Instant::now();
     setup::run(workspace)?;
     ui::run(workspace)?;
-    cargo(workspace, &format!("build {ALL} --all-targets")).run()?;
+    build(workspace)?;
     let outcomes = [
-        step("rust and system", || rust(workspace)),
+        step("rust", || rust(workspace, Tests::OfCrates, |program| program)),
+        step("system", || itest::stories_on_each(workspace)),
         step("documentation", || cargo(workspace, &format!("test {ALL} --doc")).run()),
         step("examples", || examples::run(workspace)),
         step("python", || py::run(workspace)),
@@ -30,28 +31,57 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     verdict(&outcomes, began.elapsed())
 }
 
-/// The crates' own tests, and those of the package `tests`, which look at the
-/// whole system from outside.
-fn rust(workspace: &Workspace) -> Result<()> {
-    if tools::find("cargo-nextest").is_none() {
-        return with_programs(workspace, cargo(workspace, &format!("test {ALL} --all-targets")))?
-            .run();
-    }
-    let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
-    let nextest = format!("nextest run {ALL} --all-targets --no-fail-fast --profile {profile}");
-    let run = |filter: &str| {
-        with_programs(workspace, cargo(workspace, &nextest))?.arg("-E").arg(filter).run()
+/// Builds everything, once.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    cargo(workspace, &format!("build {ALL} --all-targets")).run()
+}
+
+/// Which tests to run. Those of the package `tests` look at the whole system
+/// from outside, and are run after the crates' own: what measures time is not
+/// to compete with the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tests {
+    OfCrates,
+    Stories,
+    /// Without those of the modules `bus_…`, which bring a broker of their own.
+    StoriesForAnyBus,
+}
+
+/// Runs these tests, with what `with` adds.
+pub(crate) fn rust(
+    workspace: &Workspace,
+    tests: Tests,
+    with: impl FnOnce(Program) -> Program,
+) -> Result<()> {
+    let program = if tools::find("cargo-nextest").is_some() {
+        let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
+        let all = format!("nextest run {ALL} --all-targets --no-fail-fast --profile {profile}");
+        cargo(workspace, &all).arg("-E").arg(match tests {
+            Tests::OfCrates => "not package(tests)",
+            Tests::Stories => "package(tests)",
+            Tests::StoriesForAnyBus => "package(tests) and not test(/^bus_/)",
+        })
+    } else {
+        cargo(
+            workspace,
+            match tests {
+                Tests::OfCrates => "test --workspace --exclude tests --all-features --all-targets",
+                Tests::Stories => "test --package tests --all-features --all-targets",
+                Tests::StoriesForAnyBus => {
+                    "test --package tests --all-features --all-targets -- --skip bus_"
+                }
+            },
+        )
     };
-    // One after the other: what measures time is not to compete with the rest.
-    let crates = run("not package(tests)");
-    let system = run("package(tests)");
-    crates.and(system)
+    with(with_programs(workspace, program)?).run()
 }
 
 /// Tells the tests where the programs are that they start.
 fn with_programs(workspace: &Workspace, program: Program) -> Result<Program> {
     let chromium = tools::chromium().context("there is no Chromium, even after the set-up")?;
+    let nats = tools::nats_server(workspace).context("there is no NATS server, even so")?;
     Ok(program
+        .env("NATS_SERVER", nats)
         .env("CANTINA_LOG_BIN", workspace.target().join("debug/cantina-log"))
         .env("CANTINA_PYTHON", workspace.venv_python())
         .env("CANTINA_CHROMIUM", chromium))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::command::Program;
+use crate::workspace::Workspace;
 
 const NODE_MIN: (u32, u32) = (20, 19);
 const PYTHON_MIN: (u32, u32) = (3, 9);
@@ -22,6 +23,16 @@ pub(crate) fn chromium() -> Option<PathBuf> {
     match std::env::var_os("CANTINA_CHROMIUM") {
         Some(file) => Some(file.into()),
         None => BROWSERS.into_iter().find_map(find),
+    }
+}
+
+/// A NATS server for the tests: that of `NATS_SERVER`, the one that `setup`
+/// installs, or one on `PATH`.
+pub(crate) fn nats_server(workspace: &Workspace) -> Option<PathBuf> {
+    let installed = workspace.venv().join("bin/nats-server");
+    match std::env::var_os("NATS_SERVER") {
+        Some(file) => Some(file.into()),
+        None => Some(installed).filter(|file| file.is_file()).or_else(|| find("nats-server")),
     }
 }
 

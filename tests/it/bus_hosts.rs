@@ -1,0 +1,165 @@
+//! Several hosts on one bus, and one dashboard for all of them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bus::ORIGIN;
+use nats_fixture::NatsServer;
+use serde_json::Value;
+use tests::{Cantina, Listener, OnBus, Setup, Stopped, can_name_hosts};
+
+/// Logs a hundred lines and a traceback.
+const LOGS: &str = "
+import logging, logging.handlers, sys
+host, port = sys.argv[1].split(':')
+log = logging.getLogger('cantina_os.gpt_service')
+log.setLevel(logging.INFO)
+log.addHandler(logging.handlers.SocketHandler(host, int(port)))
+for n in range(1, 101):
+    log.info('line %d of a hundred', n)
+try:
+    {}['key']
+except KeyError:
+    log.exception('it failed')
+";
+
+fn messages<'a>(entries: impl Iterator<Item = &'a Value>) -> Vec<&'a str> {
+    entries.map(|entry| entry["message"].as_str().unwrap()).collect()
+}
+
+#[track_caller]
+fn log_on(cantina: &Cantina) {
+    let (status, _, stderr) = cantina.python(LOGS).end();
+    assert!(status.success(), "{stderr}");
+}
+
+#[track_caller]
+fn hosts_are_collected(options: &str) {
+    let server = NatsServer::jetstream();
+    let url = format!("{}{options}", server.url());
+    // Two that collect, so that there is somebody to play ping-pong with.
+    let setup = |host: &str| Setup::default().bus(&url).host(host);
+    let (one, two) = (setup("r3x").start(), setup("bar").arg("--collect").start());
+    let collector = setup("desk").arg("--collect").start();
+    let mut bus = OnBus::connect(&url).listen("logging.entry");
+    let origin_of = |cantina: &Cantina| {
+        let stats = cantina.json("/api/stats");
+        stats["bus"]["origin"].as_str().unwrap_or_else(|| panic!("{stats}")).to_owned()
+    };
+    let origins = [origin_of(&one), origin_of(&two), origin_of(&collector)];
+    log_on(&one);
+    log_on(&two);
+    for seen_by in [&two, &collector] {
+        seen_by.json_where("/api/logs?limit=1000&level=ERROR", |page| {
+            page["entries"].as_array().unwrap().len() == 2
+        });
+    }
+
+    // The dashboard of the collector: each host as a filter, in its own order.
+    for (host, origin) in [("r3x", &origins[0]), ("bar", &origins[1])] {
+        let filter = if can_name_hosts() { format!("&host={host}") } else { String::new() };
+        let path = format!("/api/logs?limit=1000&q=of+a+hundred{filter}");
+        let page = collector.json(&path);
+        let entries: Vec<&Value> = page["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["origin"]["id"] == **origin)
+            .collect();
+        let expected: Vec<_> = (1..=100).map(|n| format!("line {n} of a hundred")).collect();
+        assert_eq!(messages(entries.iter().copied()), expected);
+        assert_eq!(entries[0]["service"], "AI Assistant");
+        assert!(!can_name_hosts() || entries.iter().all(|entry| entry["host"] == host));
+    }
+    let collected = collector.json("/api/stats")["bus"]["collected"].clone();
+    assert!(collected["entries"].as_u64() >= Some(202), "{collected}");
+    assert!(collected["echoes"].as_u64() >= Some(1), "its own entries came back: {collected}");
+
+    let own = |cantina: &Cantina| cantina.logs();
+    let directories = [own(&one), own(&two), own(&collector)];
+    let stopped = [one.stop(), two.stop(), collector.stop()];
+    for (stopped, directory) in stopped.iter().zip(directories) {
+        assert!(stopped.status.success(), "{} {}", directory.display(), stopped.stderr);
+    }
+    check_merged(&stopped[2]);
+    check_published(&mut bus, &stopped, &origins);
+}
+
+/// The merged session has the others' entries whole.
+#[track_caller]
+fn check_merged(collector: &Stopped) {
+    let merged = collector.session.entries();
+    let failures: Vec<_> = merged.iter().filter(|entry| entry["message"] == "it failed").collect();
+    assert_eq!(failures.len(), 2);
+    for failure in failures {
+        assert!(failure["exception"]["traceback"].as_str().unwrap().contains("KeyError"));
+        assert!(failure["origin"]["seq"].is_u64(), "{failure}");
+    }
+}
+
+/// Nobody published what another has: each event is from where it was stored first.
+#[track_caller]
+fn check_published(bus: &mut Listener, stopped: &[Stopped], origins: &[String]) {
+    let is_own = |entry: &&Value| entry["origin"].is_null();
+    let own: Vec<BTreeSet<&str>> = stopped
+        .iter()
+        .map(|one| one.session.kind("entry").filter(is_own).map(id).collect())
+        .collect();
+    let mut ids = BTreeSet::new();
+    while let Some(event) = bus.next_within(Duration::from_millis(200)) {
+        let entry: Value = serde_json::from_slice(&event.payload).unwrap();
+        assert!(entry["origin"].is_null(), "{entry}");
+        let origin = event.headers.get(ORIGIN).unwrap();
+        let place = origins.iter().position(|known| known == origin).unwrap();
+        assert!(own[place].contains(id(&entry)), "{origin}: {entry}");
+        assert!(ids.insert(id(&entry).to_owned()), "twice: {entry}");
+    }
+    let stored: usize = own.iter().map(BTreeSet::len).sum();
+    assert!(ids.len() <= stored && ids.len() >= 202, "{} of {stored}", ids.len());
+}
+
+fn id(entry: &Value) -> &str {
+    entry["entry_id"].as_str().unwrap()
+}
+
+#[test]
+fn one_dashboard_shows_all_hosts_on_core_nats() {
+    hosts_are_collected("");
+}
+
+#[test]
+fn one_dashboard_shows_all_hosts_on_jetstream() {
+    hosts_are_collected("?stream=CANTINA_LOG");
+}
+
+#[test]
+fn a_collector_that_was_away_gets_what_was_logged_meanwhile() {
+    let server = NatsServer::jetstream();
+    let url = format!("{}?stream=CANTINA_LOG", server.url());
+    let robot = Setup::default().bus(&url).host("r3x").start();
+    let collector = || Setup::default().bus(&url).host("desk").arg("--collect");
+    let first = collector().start();
+    log_on(&robot);
+    let two_errors =
+        |count: usize| move |page: &Value| page["entries"].as_array().unwrap().len() == count;
+    first.json_where("/api/logs?level=ERROR", two_errors(1));
+    // Killed, not stopped: what it had not acknowledged comes again, and once.
+    let home = first.kill();
+    log_on(&robot);
+    let second = collector().start_in(home);
+    second.json_where("/api/logs?level=ERROR", two_errors(1));
+    let stopped = second.stop();
+    let mut ids = BTreeSet::new();
+    for entry in tests::oracle::read_entries(&stopped.home.path().join("logs")) {
+        ids.insert(entry["entry_id"].as_str().unwrap().to_owned());
+    }
+    let missing: Vec<_> = robot.json("/api/logs?limit=1000")["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| !ids.contains(entry["entry_id"].as_str().unwrap()))
+        .map(ToString::to_string)
+        .collect();
+    // What the robot said after the collector had stopped is not its fault.
+    assert!(missing.len() <= 1, "{missing:?}");
+}
