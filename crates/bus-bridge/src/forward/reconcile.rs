@@ -84,7 +84,7 @@ impl Forwarder {
         // lost since, the older mark will tell.
         let later = self.in_time(durable.mark()).await?;
         let mark = if later.is_behind(&mark) { mark } else { later };
-        let _ = mark;
+        self.cursor.confirmed = Some(Confirmed { store: mark.store, last: mark.last });
         self.arrived = arrived;
         Ok(())
     }
