@@ -84,7 +84,7 @@ impl Bridge {
         remote: Arc<dyn Bus>,
         written: watch::Receiver<Written>,
     ) -> Self {
-        let forwarding = Forwarding::new(remote.clone(), config.origin.clone());
+        let forwarding = Forwarding::new(remote.clone(), config.origin.clone(), written.clone());
         let relayed = relay.handle();
         let parts = Parts { config, backlog, remote, written, relay };
         Self { forwarding, relayed, state: State::Made(Box::new(parts)), tasks: Tasks::default() }

@@ -17,7 +17,7 @@ use log_entry::{SessionId, Timestamp, Written};
 use session_store::Position;
 use standard_service::chain;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -97,7 +97,7 @@ const MUCH_LATER: Duration = Duration::from_secs(4);
 /// How often to look how the bus is while there is nothing to publish.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often to count what waits.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
+const COUNT_EVERY: Duration = Duration::from_millis(250);
 /// After so many failures a segment is given up, if there is one after it.
 const READ_FAILURES_MAX: u32 = 10;
 /// How often to look whether too much waits, while it is never done.
@@ -223,7 +223,7 @@ impl Forwarder {
     /// Reads what comes next. Says whether there is something.
     async fn fill(&mut self) -> Result<bool, Trouble> {
         // What is written from now on wakes us.
-        self.written.borrow_and_update();
+        let through = self.written.borrow_and_update().through;
         let steps = match self.with_spool(Spool::read).await {
             Ok(steps) => steps,
             Err(error) => return self.cannot_read(error).await,
@@ -235,6 +235,7 @@ impl Forwarder {
             self.ahead.clear();
             self.bound_due = Instant::now() + BOUND_EVERY;
             self.show_backlog();
+            self.forwarding.caught_up(through);
             self.forwarding.set_trouble(Part::Backlog, None);
         }
         Ok(!self.queue.is_empty())
@@ -407,7 +408,7 @@ impl Forwarder {
 
     /// Counts some of what waits, now and then.
     async fn count_ahead(&mut self) {
-        if Instant::now() < self.count_due {
+        if Instant::now() < self.count_due || self.stopping.has_begun() {
             return;
         }
         self.count_due = Instant::now() + COUNT_EVERY;
@@ -438,10 +439,13 @@ impl Forwarder {
     }
 
     async fn wait(&mut self, delay: Duration) {
-        self.count_ahead().await;
-        tokio::select! {
-            () = sleep(delay) => {}
-            () = self.stopping.begun() => {}
+        let until = Instant::now() + delay;
+        while Instant::now() < until && !self.stopping.has_begun() {
+            self.count_ahead().await;
+            tokio::select! {
+                () = sleep_until(until.min(self.count_due)) => {}
+                () = self.stopping.begun() => {}
+            }
         }
     }
 

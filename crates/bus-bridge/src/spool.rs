@@ -44,7 +44,7 @@ pub(crate) type Counts = Vec<(SessionId, u64)>;
 /// What is read at once.
 const BYTES_AT_ONCE: usize = 1 << 20;
 /// What is counted at once.
-const COUNT_AT_ONCE: usize = 64 << 20;
+const COUNT_AT_ONCE: usize = 16 << 20;
 
 // === impl Spool ===
 

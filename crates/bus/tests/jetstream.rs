@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use bus::{
-    Bus, Durable, EVENT_ID, Error, Event, Kept, NatsBus, PublishAllError, Reader, conformance,
+    Bus, Durable, EVENT_ID, Error, Event, Kept, NatsBus, ORIGIN, PublishAllError, Reader,
+    conformance,
 };
 use nats_fixture::{Config, NatsCluster, NatsServer};
 use tokio::time::timeout;
@@ -285,6 +286,21 @@ async fn missing_permissions_are_named() {
     expect(self::reader(&bus, "open", "r").await.as_mut(), 4..5).await;
     let ids = bus.durable().unwrap().ids("open", "r3x", std::time::UNIX_EPOCH).await;
     assert_eq!(ids.unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_are_complete_however_many_questions_they_take() {
+    const COUNT: u64 = 5000;
+    let server = NatsServer::jetstream();
+    let bus = connect(&server.url(), "LOG").await;
+    let of_others = event("a", COUNT).with_header(ORIGIN, "bb8");
+    let ours = events("a", 0..COUNT).into_iter().map(|event| event.with_header(ORIGIN, "r3x"));
+    let all: Vec<Event> = ours.chain([of_others]).collect();
+    publish_all(&bus, &all).await;
+    for round in 0..20 {
+        let ids = bus.durable().unwrap().ids("a", "r3x", std::time::UNIX_EPOCH).await.unwrap();
+        assert_eq!(ids.len() as u64, COUNT, "round {round}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

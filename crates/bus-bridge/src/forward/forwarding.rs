@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus::{Bus, Link};
-use log_entry::Timestamp;
+use log_entry::{Ticket, Timestamp, Written};
 use logging_api::BusVitals;
 use parking_lot::Mutex;
 use standard_service::Health;
@@ -19,6 +19,10 @@ pub struct Forwarding {
 struct Shared {
     remote: Arc<dyn Bus>,
     origin: Arc<str>,
+    /// How far the session record has come.
+    written: watch::Receiver<Written>,
+    /// How far it had come when nothing of it was left to publish.
+    caught_up: Mutex<Ticket>,
     counts: Mutex<ForwardingCounts>,
     troubles: Mutex<BTreeMap<Part, String>>,
     health: watch::Sender<Health>,
@@ -57,15 +61,30 @@ pub(crate) enum Part {
 // === impl Forwarding ===
 
 impl Forwarding {
-    pub(crate) fn new(remote: Arc<dyn Bus>, origin: Arc<str>) -> Self {
-        let (counts, troubles) = (Mutex::default(), Mutex::default());
-        let health = watch::Sender::new(Health::Running);
-        Self { shared: Arc::new(Shared { remote, origin, counts, troubles, health }) }
+    pub(crate) fn new(
+        remote: Arc<dyn Bus>,
+        origin: Arc<str>,
+        written: watch::Receiver<Written>,
+    ) -> Self {
+        let shared = Shared {
+            remote,
+            origin,
+            written,
+            caught_up: Mutex::default(),
+            counts: Mutex::default(),
+            troubles: Mutex::default(),
+            health: watch::Sender::new(Health::Running),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// The counts of this moment.
+    /// The counts of this moment. What waits is counted now and then, so the
+    /// backlog can be too low; but it is zero only if nothing waits.
     pub fn counts(&self) -> ForwardingCounts {
-        self.shared.counts.lock().clone()
+        let mut counts = self.shared.counts.lock().clone();
+        let is_behind = self.shared.written.borrow().through > *self.shared.caught_up.lock();
+        counts.backlog = counts.backlog.max(u64::from(is_behind));
+        counts
     }
 
     /// Whether all of it works; why not, if not.
@@ -96,6 +115,11 @@ impl Forwarding {
             origin: Some(self.shared.origin.to_string()),
             collected: None,
         }
+    }
+
+    /// Everything that was written through `through` is passed.
+    pub(crate) fn caught_up(&self, through: Ticket) {
+        *self.shared.caught_up.lock() = through;
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut ForwardingCounts)) {

@@ -90,7 +90,7 @@ impl World {
             rate_limit_burst: 10,
             max_replay_bytes: self.max_replay_bytes,
         };
-        let forwarding = Forwarding::new(remote.clone(), config.origin.clone());
+        let forwarding = Forwarding::new(remote.clone(), config.origin.clone(), wake.clone());
         let tasks = Tasks::default();
         let bus = (remote, forwarding.clone());
         let forwarder = Forwarder::begin(config, backlog, bus, wake, tasks.token()).await;

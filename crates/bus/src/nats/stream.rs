@@ -57,8 +57,9 @@ use super::{
 };
 use crate::{Durable, Error, Event, PublishAllError, Reader, StoreMark};
 
-/// How long an event may wait for its confirmation.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long an event may wait for its confirmation, and any question for its answer.
+/// While there is no leader nobody says so if the topic has live subscribers; this is then what passes until the event is sent again.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Events that may be unconfirmed at once.
 const WINDOW: usize = 256;
@@ -67,7 +68,7 @@ const WINDOW: usize = 256;
 const STALL: Duration = Duration::from_secs(1);
 
 /// How long connecting and looking at the stream may take together.
-const OPEN_MAX: Duration = Duration::from_secs(4);
+const OPEN_MAX: Duration = Duration::from_millis(2500);
 
 /// Between two attempts to connect, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];

@@ -125,16 +125,18 @@ impl Pull {
                     return Err(Fault::Nobody(self.question.clone()));
                 }
                 Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => {
-                    self.end(&message.subject);
-                    return Ok(None);
+                    if self.end(&message.subject) {
+                        return Ok(None);
+                    }
                 }
                 Some(_) => {
                     let words = message.description.unwrap_or_default();
                     if !is_usual_end(&words) {
                         return Err(Fault::refused(words));
                     }
-                    self.end(&message.subject);
-                    return Ok(None);
+                    if self.end(&message.subject) {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -163,9 +165,12 @@ impl Pull {
         }
     }
 
-    fn end(&mut self, subject: &str) {
+    /// Whether something was still to come of the request that is over: the servers also say so of one that brought everything.
+    fn end(&mut self, subject: &str) -> bool {
         let number = subject.rsplit('.').next().and_then(|number| number.parse().ok());
+        let before = self.requests.len();
         self.requests.retain(|request| Some(request.number) != number);
+        self.requests.len() < before
     }
 }
 
