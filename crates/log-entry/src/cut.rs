@@ -54,7 +54,9 @@ impl LogEntry {
     }
 }
 
-fn cut_text(text: &mut String, max: usize) {
+/// Leaves the first `max` bytes of `text`, or a few less, and says how many are
+/// missing.
+pub fn cut_text(text: &mut String, max: usize) {
     if text.len() > max {
         let end = (0..=max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         let rest = text.len() - end;

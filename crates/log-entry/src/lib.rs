@@ -33,6 +33,7 @@ mod sink;
 mod text;
 mod time;
 
+pub use cut::cut_text;
 pub use entry::{LogEntry, Stamp};
 pub use escape::{EscapedFormatter, is_unsafe};
 pub use filter::{Filter, FilterError, FilterSpec};

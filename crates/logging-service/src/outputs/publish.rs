@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bus::{Bus, Delivery, Event, Fed, Feed, Subscription, Topic};
 use bytes::Bytes;
-use log_entry::{EntryId, LogEntry, format_timestamp};
+use log_entry::{EntryId, LogEntry, cut_text, format_timestamp};
 use logging_api::{DASHBOARD_LOG, DashboardLog, ENTRY_NUMBER, LOG_ENTRY, LOG_REPEAT, RepeatUpdate};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -94,8 +94,8 @@ async fn publish_all(events: &mut Events, bus: &dyn Bus, ledger: &Ledger) {
 async fn publish_one(event: Event, bus: &dyn Bus, ledger: &Ledger) {
     let whole = event.clone();
     let result = match bus.publish(event).await {
-        Err(bus::Error::TooLarge { .. }) => {
-            let payload = cut(&whole.topic, &whole.payload).into();
+        Err(bus::Error::TooLarge { limit, .. }) => {
+            let payload = cut(&whole.topic, &whole.payload, limit).into();
             bus.publish(Event { payload, ..whole }).await
         }
         result => result,
@@ -107,34 +107,17 @@ async fn publish_one(event: Event, bus: &dyn Bus, ledger: &Ledger) {
 
 /// What is in `json`, with what is too large for the bus cut off. The whole is
 /// in the session record.
-fn cut(topic: &str, json: &[u8]) -> Vec<u8> {
-    if topic == DASHBOARD_LOG.name() {
-        let cut_line = serde_json::from_slice::<DashboardLog>(json).and_then(|mut line| {
-            cut_text(&mut line.message);
-            serde_json::to_vec(&line)
-        });
-        return cut_line.unwrap_or_else(|_| json.to_vec());
-    }
-    let Ok(mut entry) = serde_json::from_slice::<LogEntry>(json) else { return json.to_vec() };
-    cut_text(&mut entry.message);
-    if let Some(exception) = &mut entry.exception {
-        cut_text(&mut exception.traceback);
-        exception.message.iter_mut().for_each(cut_text);
-    }
-    if entry.to_json().len() > CUT_MESSAGE * 4 {
-        entry.fields.clear();
-        entry.fields.insert("fields_cut".into(), true.into());
-    }
-    entry.to_json()
-}
-
-fn cut_text(text: &mut String) {
-    if text.len() > CUT_MESSAGE {
-        let end = (0..=CUT_MESSAGE).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        let rest = text.len() - end;
-        text.truncate(end);
-        *text = format!("{text}… [{rest} bytes more in the session record]");
-    }
+fn cut(topic: &str, json: &[u8], bytes_max: usize) -> Vec<u8> {
+    let cut = if topic == DASHBOARD_LOG.name() {
+        serde_json::from_slice::<DashboardLog>(json).ok().and_then(|mut line| {
+            cut_text(&mut line.message, CUT_MESSAGE);
+            serde_json::to_vec(&line).ok()
+        })
+    } else {
+        let entry = serde_json::from_slice::<LogEntry>(json).ok();
+        entry.and_then(|entry| entry.cut(bytes_max)).map(|entry| entry.to_json())
+    };
+    cut.unwrap_or_else(|| json.to_vec())
 }
 
 // === impl Publisher ===
