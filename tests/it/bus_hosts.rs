@@ -1,12 +1,13 @@
 //! Several hosts on one bus, and one dashboard for all of them.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bus::ORIGIN;
 use nats_fixture::NatsServer;
 use serde_json::Value;
-use tests::{Cantina, Listener, OnBus, Setup, Stopped, can_name_hosts};
+use tests::{Cantina, Hosts, Listener, OnBus, Setup, Stopped, Watcher, can_name_hosts, oracle};
 
 /// Logs a hundred lines and a traceback.
 const LOGS: &str = "
@@ -150,7 +151,7 @@ fn a_collector_that_was_away_gets_what_was_logged_meanwhile() {
     second.json_where("/api/logs?level=ERROR", two_errors(1));
     let stopped = second.stop();
     let mut ids = BTreeSet::new();
-    for entry in tests::oracle::read_entries(&stopped.home.path().join("logs")) {
+    for entry in oracle::read_entries(&stopped.home.path().join("logs")) {
         ids.insert(entry["entry_id"].as_str().unwrap().to_owned());
     }
     let missing: Vec<_> = robot.json("/api/logs?limit=1000")["entries"]
@@ -162,4 +163,55 @@ fn a_collector_that_was_away_gets_what_was_logged_meanwhile() {
         .collect();
     // What the robot said after the collector had stopped is not its fault.
     assert!(missing.len() <= 1, "{missing:?}");
+}
+
+/// Every entry of every host is stored, each once, and each host's in order.
+/// Says how many entries of the collector itself are among them.
+#[track_caller]
+fn check_stored(logs: &Path, hosts: &Hosts) -> u64 {
+    let (mut latest, mut own) = (BTreeMap::<String, u64>::new(), 0);
+    oracle::each_entry(logs, |entry| {
+        let Some(origin) = entry["origin"]["id"].as_str() else {
+            own += 1;
+            return;
+        };
+        let latest = latest.entry(origin.to_owned()).or_default();
+        assert_eq!(entry["origin"]["seq"].as_u64(), Some(*latest + 1), "of {origin}: {entry}");
+        *latest += 1;
+    });
+    let all = (0..hosts.count).map(|host| (Hosts::origin(host), hosts.entries_each()));
+    assert_eq!(latest, all.collect());
+    own
+}
+
+#[test]
+fn ten_hosts_publish_twenty_thousand_entries_a_second_and_none_is_lost() {
+    let server = NatsServer::jetstream();
+    let url = format!("{}?stream=CANTINA_LOG", server.url());
+    let hosts = Hosts { url: url.clone(), count: 10, rate: 2000, seconds: 3 };
+    let collector = Setup::default().bus(&url).host("desk").arg("--collect").start();
+    collector.json_where("/api/stats", |stats| stats["bus"]["state"] == "connected");
+    let begin = Instant::now();
+    let watcher = Watcher::start(&collector, begin);
+    let published = hosts.start(begin).finish();
+    assert!(published.iter().all(|host| host.repeated == 0), "{published:?}");
+    let stats = collector.json_where("/api/stats", |stats| {
+        stats["bus"]["collected"]["entries"] == hosts.entries() && stats["in_flight"] == 0
+    });
+    let collected = &stats["bus"]["collected"];
+    let lost = [&collected["missing"], &collected["doubles"], &collected["malformed"]];
+    assert!(lost.iter().all(|count| **count == 0), "{stats}");
+    assert_eq!(stats["dropped"], serde_json::json!({}), "{stats}");
+    assert!(collected["by_host"]["host07"] == hosts.entries_each(), "{stats}");
+    watcher.wait_for(hosts.entries(), Duration::from_secs(5));
+    let stopped = collector.stop();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+    let watched = watcher.finish();
+    let own = check_stored(&stopped.home.path().join("logs"), &hosts);
+    // The dashboard shows each, or says how many it does not; of those that it
+    // does not, some may be the collector's own.
+    let accounted = watched.accounted();
+    let expected = hosts.entries()..=hosts.entries() + own;
+    assert!(expected.contains(&accounted), "{accounted} of {expected:?}: {:?}", watched.gaps);
+    assert_eq!(watched.disorder, 0);
 }

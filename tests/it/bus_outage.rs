@@ -214,6 +214,27 @@ fn a_server_that_lost_its_store_gets_everything_again() {
 }
 
 #[test]
+fn a_server_that_hung_longer_than_it_remembers_ids_has_everything_once() {
+    let server = NatsServer::jetstream();
+    let url = format!("{}?stream=CANTINA_LOG&duplicate_window=1s", server.url());
+    let cantina = Setup::default().bus(&url).start();
+    let mut program = steady(&cantina.python, "hung", 2000);
+    wait_for(&mut program, 300);
+    // What was on its way is stored once the server goes on, and confirmed to nobody.
+    server.signal("STOP");
+    wait_for(&mut program, 1700);
+    cantina.json_where("/api/stats", |stats| stats["bus"]["state"] == "disconnected");
+    server.signal("CONT");
+    program.line_where(|line| (line == "done").then_some(()));
+    cantina.json_where("/api/stats", |stats| {
+        stats["bus"]["state"] == "connected" && stats["bus"]["backlog"] == 0
+    });
+    let stopped = cantina.stop();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+    everything_was_published(&url, &stopped.home.path().join("logs"), "hung", 2000);
+}
+
+#[test]
 fn on_core_nats_the_rest_comes_in_order_and_the_gap_can_be_counted() {
     let mut server = NatsServer::start();
     let cantina = Setup::default().bus(&server.url()).start();
@@ -242,6 +263,30 @@ fn on_core_nats_the_rest_comes_in_order_and_the_gap_can_be_counted() {
     // what was under way when the connection broke is in doubt.
     assert!(lost < 200, "{lost} lines are missing");
     drop(cantina);
+}
+
+#[test]
+fn what_retention_removed_before_the_bus_came_is_counted() {
+    let mut server = NatsServer::jetstream();
+    let url = format!("{}?stream=CANTINA_LOG", server.url());
+    server.kill();
+    let setup = || Setup::default().bus(&url).set("retention.max_sessions", "1");
+    let first = setup().start();
+    steady(&first.python, "first", 100).line_where(|line| (line == "done").then_some(()));
+    let home = first.stop().home;
+    let unpublished = oracle::read_entries(&home.path().join("logs")).len();
+    assert!(unpublished >= 100, "{unpublished}");
+
+    // Its start removes the session before.
+    let second = setup().start_in(home);
+    steady(&second.python, "second", 100).line_where(|line| (line == "done").then_some(()));
+    server.restart();
+    let stats = second.json_where("/api/stats", |stats| {
+        stats["bus"]["state"] == "connected" && stats["bus"]["backlog"] == 0
+    });
+    assert_eq!(stats["bus"]["dropped"]["bus_backlog"], unpublished, "{stats}");
+    let stopped = second.stop();
+    everything_was_published(&url, &stopped.home.path().join("logs"), "second", 100);
 }
 
 #[test]

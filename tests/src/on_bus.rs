@@ -117,6 +117,7 @@ impl Listener {
     ///
     /// If none comes in time, or one was missed.
     #[track_caller]
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> Event {
         match self.next_within(DEADLINE) {
             Some(event) => event,

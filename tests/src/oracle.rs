@@ -54,10 +54,22 @@ pub fn read_latest(directory: &Path) -> Session {
 ///
 /// If there is damage.
 pub fn read_entries(directory: &Path) -> Vec<Value> {
+    let mut entries = Vec::new();
+    each_entry(directory, |entry| entries.push(entry));
+    entries
+}
+
+/// Calls `each` with what [`read_entries`] gives, where that is too much to
+/// have at once.
+///
+/// # Panics
+///
+/// If there is damage.
+pub fn each_entry(directory: &Path, mut each: impl FnMut(Value)) {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .expect("the directory is there")
         .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".jsonl"))
+        .filter(|name| name.strip_suffix(".jsonl").is_some())
         .collect();
     // `….jsonl` is the first segment, `….0001.jsonl` the second; `…-2.jsonl` a
     // session of its own.
@@ -66,24 +78,24 @@ pub fn read_entries(directory: &Path) -> Vec<Value> {
         let (stem, segment) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         (stem.to_owned(), segment.to_owned())
     });
-    let mut entries = Vec::new();
     for name in names {
         let text = std::fs::read(directory.join(&name)).expect("it can be read");
-        let lines: Vec<_> = text.split(|byte| *byte == b'\n').collect();
-        for (place, line) in lines.iter().enumerate() {
+        let mut lines = text.split(|byte| *byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
             let text = String::from_utf8_lossy(line);
             let is_whole = text.ends_with("\"}") && text.contains(",\"crc\":\"");
             if is_whole {
-                entries.push(checked(&text));
+                let line = checked(&text);
+                if line["kind"] == "entry" {
+                    each(line);
+                }
             } else if !line.is_empty() {
-                let next = lines.get(place + 1).map(|next| String::from_utf8_lossy(next));
+                let next = lines.peek().map(|next| String::from_utf8_lossy(next));
                 let is_marked = next.is_some_and(|next| next.contains("\"recovered\""));
                 assert!(is_marked, "{name}: {text}");
             }
         }
     }
-    entries.retain(|line| line["kind"] == "entry");
-    entries
 }
 
 /// The object on a line whose checksum holds.

@@ -1,6 +1,6 @@
 //! The machine, for the head of the figures.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::options::Options;
@@ -17,6 +17,7 @@ pub(crate) fn gather(options: &Options) -> String {
         ("rustc", output("rustc", &["--version"])),
         ("Python", output(&python, &["--version"])),
         ("Node", output("node", &["--version"])),
+        ("NATS server", output(nats_server(), &["--version"])),
         (
             "Program",
             format!("{}, {}", output(tests::binary(), &["--version"]), profile(&tests::binary())),
@@ -41,6 +42,10 @@ fn profile(program: &Path) -> String {
 
 fn own_profile() -> String {
     std::env::current_exe().map_or_else(|_| "unknown".to_owned(), |program| profile(&program))
+}
+
+fn nats_server() -> PathBuf {
+    std::env::var_os("NATS_SERVER").map_or_else(|| "nats-server".into(), PathBuf::from)
 }
 
 /// What a command says on one line, or that it does not run.

@@ -12,14 +12,20 @@
 #![allow(clippy::print_stdout, reason = "the figures are the purpose")]
 #![allow(clippy::print_stderr, reason = "progress is not part of the figures")]
 
+mod across;
+mod bus;
+mod bus_kept;
+mod bus_live;
 mod caller;
 mod facts;
 mod frames;
+mod hosts;
 mod intake;
 mod latency;
 mod logged;
 mod memory;
 mod options;
+mod outage;
 mod paced;
 mod process;
 mod report;
@@ -61,6 +67,10 @@ fn run() -> Result<()> {
             Section::Intake => intake::measure(&options)?,
             Section::Latency => latency::measure(&options)?,
             Section::Memory => memory::measure(&options)?,
+            Section::Bus => bus::measure(&options)?,
+            Section::Across => across::measure(&options)?,
+            Section::Hosts => hosts::measure(&options)?,
+            Section::Outage => outage::measure(&options)?,
         };
         document.push('\n');
         document.push_str(&text);

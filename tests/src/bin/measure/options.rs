@@ -8,10 +8,12 @@ pub(crate) const USAGE: &str = "\
 usage: measure [--quick] [--only SECTION] [--markdown FILE]
 
   --quick            short runs: shows that it works, not how fast
-  --only SECTION     caller, intake, latency or memory; can be repeated
+  --only SECTION     caller, intake, latency, memory, bus, across, hosts or
+                     outage; can be repeated
   --markdown FILE    writes the figures there as well
 
-CANTINA_LOG_BIN is the program to measure, a release build of cantina-log.
+CANTINA_LOG_BIN is the program to measure, a release build of cantina-log;
+NATS_SERVER is the NATS server for the sections from bus on.
 ";
 
 /// What to do.
@@ -40,6 +42,14 @@ pub(crate) enum Section {
     Intake,
     Latency,
     Memory,
+    /// The bus by itself.
+    Bus,
+    /// From one service to others, over the bus.
+    Across,
+    /// Many services at once.
+    Hosts,
+    /// The bus goes away, and comes back.
+    Outage,
 }
 
 /// A way to log from Rust.
@@ -103,9 +113,9 @@ impl Options {
     pub(crate) fn repeats(&self, section: Section) -> usize {
         match section {
             _ if self.is_quick => 1,
-            Section::Caller | Section::Intake => 5,
+            Section::Caller | Section::Intake | Section::Bus | Section::Across => 5,
             // These take long.
-            Section::Latency | Section::Memory => 3,
+            Section::Latency | Section::Memory | Section::Hosts | Section::Outage => 3,
         }
     }
 
@@ -118,7 +128,16 @@ impl Options {
 // === impl Section ===
 
 impl Section {
-    pub(crate) const ALL: [Self; 4] = [Self::Caller, Self::Intake, Self::Latency, Self::Memory];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Caller,
+        Self::Intake,
+        Self::Latency,
+        Self::Memory,
+        Self::Bus,
+        Self::Across,
+        Self::Hosts,
+        Self::Outage,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -126,6 +145,10 @@ impl Section {
             Self::Intake => "intake",
             Self::Latency => "latency",
             Self::Memory => "memory",
+            Self::Bus => "bus",
+            Self::Across => "across",
+            Self::Hosts => "hosts",
+            Self::Outage => "outage",
         }
     }
 

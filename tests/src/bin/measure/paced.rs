@@ -38,7 +38,7 @@ pub(crate) struct Arrivals {
 }
 
 /// What the messages of a run have in them; each run has a service of its own.
-const RUN: &str = "paced";
+pub(crate) const RUN: &str = "paced";
 /// For both dashboards to be served, and the service to be calm again.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -77,13 +77,13 @@ pub(crate) fn run(
     })
 }
 
-fn attach(cantina: &Cantina, way: &str) -> Program {
+pub(crate) fn attach(cantina: &Cantina, way: &str) -> Program {
     let mut client = cantina.node("latency.mjs", &[way, RUN]);
     client.line_where(|line| (line == "ready").then_some(()));
     client
 }
 
-fn log(cantina: &Cantina, pace: Pace) -> Program {
+pub(crate) fn log(cantina: &Cantina, pace: Pace) -> Program {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/py/latency.py");
     let mut command = Command::new(tests::python());
     command.args([script, &cantina.python, pace.handler, RUN]);
@@ -91,7 +91,7 @@ fn log(cantina: &Cantina, pace: Pace) -> Program {
 }
 
 /// Reads the line that Python prints at the end.
-fn wait_for_summary(python: &mut Program, pace: Pace) -> Result<Value> {
+pub(crate) fn wait_for_summary(python: &mut Program, pace: Pace) -> Result<Value> {
     let seconds = Duration::from_secs(pace.seconds.into());
     ensure!(seconds < DEADLINE, "{seconds:?} without a line are too long");
     let summary: Value = python.line_where(|line| serde_json::from_str(line).ok());
@@ -101,7 +101,7 @@ fn wait_for_summary(python: &mut Program, pace: Pace) -> Result<Value> {
 }
 
 /// Ends the client, and reads what it has measured.
-fn arrivals(client: &mut Program) -> Result<Arrivals> {
+pub(crate) fn arrivals(client: &mut Program) -> Result<Arrivals> {
     drop(client.stdin());
     let summary: Value = client.line_where(|line| serde_json::from_str(line).ok());
     let twice = &summary["twice"];
