@@ -50,7 +50,7 @@ impl Deployment {
     /// Connects, and looks how far the session files are on the bus. To be
     /// called before they are opened, because that removes old ones.
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
-        let bus = connect(&settings.bus.0).await?;
+        let bus = connect(settings).await?;
         let backlog = Backlog::take_stock(&settings.session_file_path, &settings.bus.shown());
         Ok(Self { bus, backlog })
     }
@@ -123,21 +123,25 @@ fn bridge_config(settings: &Settings, session: SessionId, origin: Arc<str>) -> C
     }
 }
 
-/// Only entries are kept by the broker, unless the URL says otherwise.
+/// Unless the URL says otherwise, the broker keeps only entries, and no longer
+/// than they are kept here.
 #[cfg(feature = "nats")]
-async fn connect(url: &str) -> Result<Arc<dyn Bus>, ConnectError> {
+async fn connect(settings: &Settings) -> Result<Arc<dyn Bus>, ConnectError> {
+    let url = &settings.bus.0;
     let scheme = url.split(':').next().unwrap_or_default();
     if !["nats", "tls"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return bus::connect(url).await;
     }
     let options: bus::NatsOptions = url.parse()?;
-    let options = options.with_topics_if_unset(&[logging_api::LOG_ENTRY.name()]);
+    let options = options
+        .with_topics_if_unset(&[logging_api::LOG_ENTRY.name()])
+        .with_limits_if_unset(settings.max_age(), settings.max_bytes);
     Ok(Arc::new(bus::NatsBus::connect(options).await?))
 }
 
 #[cfg(not(feature = "nats"))]
-async fn connect(url: &str) -> Result<Arc<dyn Bus>, ConnectError> {
-    bus::connect(url).await
+async fn connect(settings: &Settings) -> Result<Arc<dyn Bus>, ConnectError> {
+    bus::connect(&settings.bus.0).await
 }
 
 impl Vitals for JoinedVitals {

@@ -178,7 +178,7 @@ fn logging_config(settings: &Settings) -> logging_service::Config {
         batch_size: settings.batch_size,
         rotate_bytes: settings.rotate_bytes,
         retention: Limits {
-            max_age: Some(Duration::from_secs(settings.max_age_days.saturating_mul(24 * 60 * 60))),
+            max_age: Some(settings.max_age()),
             max_sessions: Some(settings.max_sessions.get()),
             max_bytes: Some(settings.max_bytes),
         },

@@ -114,6 +114,16 @@ impl NatsOptions {
         self
     }
 
+    /// Bounds the stream, if there is one, in what the address does not say.
+    #[must_use]
+    pub fn with_limits_if_unset(mut self, max_age: Duration, max_bytes: u64) -> Self {
+        if let Some(stream) = &mut self.stream {
+            stream.max_age.get_or_insert(max_age);
+            stream.max_bytes.get_or_insert(max_bytes);
+        }
+        self
+    }
+
     /// Only this many messages of a subscription wait for our thread, so that a test can make more arrive at once.
     #[doc(hidden)]
     #[must_use]

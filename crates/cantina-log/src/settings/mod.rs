@@ -150,6 +150,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// How old a session may become.
+    pub(crate) fn max_age(&self) -> Duration {
+        Duration::from_secs(self.max_age_days.saturating_mul(24 * 60 * 60))
+    }
+
     fn apply_file(&mut self, path: &Path) -> Result<(), SettingsError> {
         for (key, value) in file::read(path)? {
             self.apply(&key, &Input::Toml(&value), Origin::File(path.to_owned()))?;
