@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bus::ORIGIN;
+use bus::{EVENT_ID, ORIGIN};
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use nats_fixture::NatsServer;
-use serde_json::Value;
-use tests::{Cantina, Hosts, Listener, OnBus, Setup, Stopped, Watcher, can_name_hosts, oracle};
+use serde_json::{Value, json};
+use tests::{
+    Cantina, Hosts, Listener, OnBus, Setup, Stopped, Watcher, can_name_hosts, chromium, oracle,
+};
 
 /// Logs a hundred lines and a traceback.
 const LOGS: &str = "
@@ -30,7 +33,18 @@ fn messages<'a>(entries: impl Iterator<Item = &'a Value>) -> Vec<&'a str> {
 
 #[track_caller]
 fn log_on(cantina: &Cantina) {
-    let (status, _, stderr) = cantina.python(LOGS).end();
+    run(cantina, LOGS);
+}
+
+/// Logs as many other lines: the same ones would only be repeats.
+#[track_caller]
+fn log_while_away_on(cantina: &Cantina) {
+    run(cantina, &LOGS.replace("of a hundred", "while away"));
+}
+
+#[track_caller]
+fn run(cantina: &Cantina, program: &str) {
+    let (status, _, stderr) = cantina.python(program).end();
     assert!(status.success(), "{stderr}");
 }
 
@@ -141,18 +155,18 @@ fn a_collector_that_was_away_gets_what_was_logged_meanwhile() {
     let collector = || Setup::default().bus(&url).host("desk").arg("--collect");
     let first = collector().start();
     log_on(&robot);
-    let two_errors =
-        |count: usize| move |page: &Value| page["entries"].as_array().unwrap().len() == count;
-    first.json_where("/api/logs?level=ERROR", two_errors(1));
+    let count =
+        |wanted: usize| move |page: &Value| page["entries"].as_array().unwrap().len() == wanted;
+    first.json_where("/api/logs?level=ERROR", count(1));
     // Killed, not stopped: what it had not acknowledged comes again, and once.
     let home = first.kill();
-    log_on(&robot);
+    log_while_away_on(&robot);
     let second = collector().start_in(home);
-    second.json_where("/api/logs?level=ERROR", two_errors(1));
+    second.json_where("/api/logs?limit=1000&q=while+away", count(100));
     let stopped = second.stop();
     let mut ids = BTreeSet::new();
     for entry in oracle::read_entries(&stopped.home.path().join("logs")) {
-        ids.insert(entry["entry_id"].as_str().unwrap().to_owned());
+        assert!(ids.insert(id(&entry).to_owned()), "twice: {entry}");
     }
     let missing: Vec<_> = robot.json("/api/logs?limit=1000")["entries"]
         .as_array()
@@ -192,7 +206,7 @@ fn ten_hosts_publish_twenty_thousand_entries_a_second_and_none_is_lost() {
     let collector = Setup::default().bus(&url).host("desk").arg("--collect").start();
     collector.json_where("/api/stats", |stats| stats["bus"]["state"] == "connected");
     let begin = Instant::now();
-    let watcher = Watcher::start(&collector, begin);
+    let dashboard = Watcher::start(&collector, begin);
     let published = hosts.start(begin).finish();
     assert!(published.iter().all(|host| host.repeated == 0), "{published:?}");
     let stats = collector.json_where("/api/stats", |stats| {
@@ -203,10 +217,10 @@ fn ten_hosts_publish_twenty_thousand_entries_a_second_and_none_is_lost() {
     assert!(lost.iter().all(|count| **count == 0), "{stats}");
     assert_eq!(stats["dropped"], serde_json::json!({}), "{stats}");
     assert!(collected["by_host"]["host07"] == hosts.entries_each(), "{stats}");
-    watcher.wait_for(hosts.entries(), Duration::from_secs(5));
+    dashboard.wait_for(hosts.entries(), Duration::from_secs(5));
     let stopped = collector.stop();
     assert!(stopped.status.success(), "{}", stopped.stderr);
-    let watched = watcher.finish();
+    let watched = dashboard.finish();
     let own = check_stored(&stopped.home.path().join("logs"), &hosts);
     // The dashboard shows each, or says how many it does not; of those that it
     // does not, some may be the collector's own.
@@ -214,4 +228,67 @@ fn ten_hosts_publish_twenty_thousand_entries_a_second_and_none_is_lost() {
     let expected = hosts.entries()..=hosts.entries() + own;
     assert!(expected.contains(&accounted), "{accounted} of {expected:?}: {:?}", watched.gaps);
     assert_eq!(watched.disorder, 0);
+}
+
+/// Publishes a dozen entries as a host does whose clock is `ahead` of ours.
+fn publish_ahead(url: &str, host: &str, ahead: TimeDelta) {
+    let bus = OnBus::connect(url);
+    for seq in 1..=12 {
+        let id = format!("01KAPT2F4V{seq:016}");
+        let now = (Utc::now() + ahead).to_rfc3339_opts(SecondsFormat::Micros, true);
+        let entry = json!({
+            "seq": seq, "entry_id": id, "timestamp": now, "received_at": now, "level": "INFO",
+            "severity": 20, "service": "Stage Lights", "service_key": "stage_lights",
+            "logger": "cantina_os.stage_lights", "message": format!("cue {seq} of the show"),
+            "session_id": "cantina-session-20261122-160357", "host": host,
+        });
+        let headers = [(ORIGIN, "kiosk-00000001"), (EVENT_ID, id.as_str())];
+        bus.publish("logging.entry", entry.to_string().as_bytes(), &headers);
+    }
+}
+
+/// What a service says of itself: its host, and what it is called on the bus.
+fn host_and_origin(cantina: &Cantina) -> (String, String) {
+    let page = cantina.json_where("/api/logs?limit=1", |page| page["entries"][0].is_object());
+    let stats = cantina.json("/api/stats");
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{stats}")).to_owned();
+    (text(&page["entries"][0]["host"]), text(&stats["bus"]["origin"]))
+}
+
+#[test]
+fn hosts_clocks_and_the_bus_are_on_the_screen() {
+    let mut server = NatsServer::jetstream();
+    let url = format!("{}?stream=CANTINA_LOG", server.url());
+    let setup = |host: &str| Setup::default().bus(&url).host(host);
+    let (one, two) = (setup("r3x").start(), setup("bar").start());
+    let desk = setup("desk").arg("--collect").start();
+    // Where hosts cannot be named, these have the same name.
+    let (hosts, origins): (BTreeSet<_>, Vec<_>) =
+        [&one, &two].map(host_and_origin).into_iter().unzip();
+    log_on(&one);
+    log_on(&two);
+    publish_ahead(&url, "kiosk", TimeDelta::seconds(40));
+    desk.json_where("/api/stats", |stats| {
+        stats["bus"]["collected"]["entries"].as_u64() >= Some(2 * 101 + 12)
+    });
+
+    let plan = json!({ "hosts": hosts, "origins": origins, "fast": "kiosk" }).to_string();
+    let browser = chromium();
+    let shots = std::env::var("CANTINA_SCREENSHOTS").unwrap_or_default();
+    let mut page = desk.node("hosts.mjs", &[browser.to_str().unwrap(), &plan, &shots]);
+    let mut lines = Vec::new();
+    while let Some(line) = page.line() {
+        match line.as_str() {
+            "the bus may go" => {
+                server.kill();
+                [&one, &two, &desk].into_iter().for_each(log_while_away_on);
+            }
+            "the bus may come back" => server.restart(),
+            _ => {}
+        }
+        lines.push(line);
+    }
+    let (status, _, stderr) = page.end();
+    assert!(status.success(), "{}\n{stderr}", lines.join("\n"));
+    assert_eq!(lines.last().map(String::as_str), Some("all seen"));
 }

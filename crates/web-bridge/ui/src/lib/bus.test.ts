@@ -49,8 +49,13 @@ describe('the figures of the bus', () => {
   const shown = (figures: Bus['figures']) => figures.map(({ label, count }) => `${label} ${count}`);
 
   test('are those that say something', () => {
-    const { figures } = read({ ...SHARED, refused: 0, dropped: { bus_backlog: 12 } });
-    expect(shown(figures)).toEqual(['published 4000', 'never published: bus backlog 12', 'reconnects 2']);
+    const { figures } = read({ ...SHARED, missed: 0, refused: 7, dropped: { bus_backlog: 12 } });
+    expect(shown(figures)).toEqual([
+      'events published 4000',
+      'never published: bus backlog 12',
+      'events refused 7',
+      'reconnects 2',
+    ]);
     expect(figures.filter(({ loss }) => loss).map(({ count }) => count)).toEqual([12]);
   });
 

@@ -53,11 +53,13 @@ export function readBus(value: unknown): Bus | undefined {
     trouble: string(wire['trouble']),
     shared: string(wire['origin']) !== undefined,
     figures: [
-      { label: 'published', count: number(wire['published']) ?? 0, loss: false },
+      { label: 'events published', count: number(wire['published']) ?? 0, loss: false },
       ...counts(wire['dropped']).map(({ label, count }) => {
         return { label: `never published: ${words(label)}`, count, loss: count > 0 };
       }),
-      ...noted(wire, ['refused', 'missed'], true),
+      ...noted(wire, ['missed'], true, 'events '),
+      // No loss: an entry that was refused is published again, and a status is said anew.
+      ...noted(wire, ['refused'], false, 'events '),
       ...noted(wire, ['reconnects', 'regressed'], false),
     ],
     collected: collectedIn(wire['collected']),
@@ -107,8 +109,17 @@ function busiest(hosts: readonly Figure[]): Figure[] {
 }
 
 /** Those figures that are not 0. */
-function noted(wire: Readonly<Record<string, unknown>>, names: string[], loss: boolean): Figure[] {
-  const all = names.map((name) => ({ label: words(name), count: number(wire[name]) ?? 0, loss }));
+function noted(
+  wire: Readonly<Record<string, unknown>>,
+  names: string[],
+  loss: boolean,
+  what = '',
+): Figure[] {
+  const all = names.map((name) => ({
+    label: `${what}${words(name)}`,
+    count: number(wire[name]) ?? 0,
+    loss,
+  }));
   return all.filter(({ count }) => count > 0);
 }
 

@@ -31,7 +31,7 @@ export function clockText(host: string, lead: number | undefined): string | unde
 /** What is to be said beside a host of its clock: `+2.3 s`, `−4 min`. */
 export function clockRemark(host: {
   readonly name: string;
-  readonly lead: number | undefined;
+  readonly lead?: number | undefined;
 }): { short: string; full: string } | undefined {
   const full = clockText(host.name, host.lead);
   if (full === undefined || host.lead === undefined) return undefined;

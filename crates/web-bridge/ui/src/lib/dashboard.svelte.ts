@@ -28,7 +28,12 @@ const HIDDEN_FLUSH = 1000;
 /** So many entries waiting are taken in at once, painted or not. */
 const MOST_WAITING = 5000;
 /** Services that log about the logging itself: they are no attached program. */
-const OWN_SERVICES: ReadonlySet<string> = new Set(['logging_service', 'web_bridge']);
+const OWN_SERVICES: ReadonlySet<string> = new Set([
+  'bus_bridge',
+  'log_ingest',
+  'logging_service',
+  'web_bridge',
+]);
 
 /** The figures beside the list; renewed a few times a second. */
 export interface Counts {

@@ -1,5 +1,6 @@
 import { Lead, leadOf } from './clocks';
 import type { Entry } from './entry';
+import type { Choice } from './filter';
 import { LEVELS, type Level } from './level';
 
 /** How many entries there are under a name. */
@@ -12,6 +13,19 @@ export interface NameCount {
 export interface HostCount extends NameCount {
   /** By how many microseconds its clock is ahead of ours, if that is known. */
   readonly lead: number | undefined;
+}
+
+/**
+ * Those that were seen and those that were chosen: an address can name one that
+ * has logged nothing yet, and what is chosen must be there to be seen and undone.
+ */
+export function withChosen<T extends NameCount>(
+  names: readonly T[],
+  { only, not }: Choice,
+): readonly (T | NameCount)[] {
+  const seen = new Set(names.map(({ key }) => key));
+  const absent = [...only, ...not].filter((key) => !seen.has(key)).sort(compare);
+  return [...names, ...absent.map((key) => ({ key, name: key, count: 0 }))];
 }
 
 /** How many entries of each level, service and host the page holds. */
