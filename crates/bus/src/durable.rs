@@ -20,7 +20,7 @@ pub trait Durable: Send + Sync {
     /// Opens the reader called `name`, which gets every kept event of `topic` until it has acknowledged it.
     ///
     /// A reader that is new begins with the oldest event; one that was there before, with the first that it did not acknowledge, also after a restart of this process or of the broker.
-    /// A name is one to 64 letters, digits, `-` and `_`, and belongs to one program at a time.
+    /// A name is one to 64 letters, digits, `-` and `_`, and belongs to one topic and, at a time, one program.
     async fn reader(&self, topic: &str, name: &str) -> Result<Box<dyn Reader>, Error>;
 
     /// The ids ([`EVENT_ID`]) of the events of `topic` that are kept, were stored since `since` by the broker's clock, and whose header [`ORIGIN`] is `origin`.
@@ -49,7 +49,7 @@ pub trait Reader: Send {
     /// Cancel safe: a read that is dropped while waiting has taken nothing for good.
     async fn read(&mut self, batch: &mut Vec<Kept>, limit: usize) -> Result<usize, Error>;
 
-    /// Tells the broker that all events up to the one numbered `through` need not be given again.
+    /// Tells the broker that all events up to the one numbered `through` need not be given again, as far as [`read`](Self::read) has returned them.
     async fn acknowledge(&mut self, through: u64) -> Result<(), Error>;
 }
 

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use bus::{
     Bus, Durable, EVENT_ID, Error, Event, Kept, NatsBus, ORIGIN, PublishAllError, Reader,
@@ -164,7 +167,113 @@ async fn a_server_that_lost_its_store_is_noticed_and_gets_the_stream_again() {
     assert_eq!(durable.confirmed().unwrap().last, 60);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_was_read_can_be_acknowledged() {
+    let server = NatsServer::jetstream();
+    let bus = connect(&server.url(), "LOG").await;
+    publish_all(&bus, &events("a", 0..500)).await;
+    let mut reader = reader(&bus, "a", "r").await;
+    reader.acknowledge(u64::MAX).await.unwrap();
+    read(reader.as_mut(), 10).await;
+    // The others wait in the reader.
+    let consumer = administer(&server).await.get_stream("LOG").await.unwrap();
+    let delivered = async {
+        while consumer.consumer_info("r").await.unwrap().delivered.stream_sequence < 500 {}
+    };
+    timeout(PATIENCE, delivered).await.unwrap();
+    reader.acknowledge(u64::MAX).await.unwrap();
+    drop(reader);
+    expect(self::reader(&bus, "a", "r").await.as_mut(), 10..500).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_others_made_anew_is_noticed() {
+    let server = NatsServer::jetstream();
+    let (bus, other) = (connect(&server.url(), "LOG").await, connect(&server.url(), "LOG").await);
+    publish_all(&bus, &events("a", 0..100)).await;
+    let durable = bus.durable().unwrap();
+    let jetstream = administer(&server).await;
+    for (number, notice) in [(200, true), (300, false)] {
+        let before = durable.confirmed().unwrap();
+        jetstream.delete_stream("LOG").await.unwrap();
+        publish_all(&other, &events("a", number..number + 1)).await;
+        // One is enough, whether it is a question or an event.
+        if notice {
+            assert!(durable.mark().await.unwrap().is_behind(&before));
+        } else {
+            bus.publish(event("a", number + 1)).await.unwrap();
+        }
+        publish_all(&bus, &events("a", number + 2..number + 3)).await;
+        let (confirmed, mark) = (durable.confirmed().unwrap(), durable.mark().await.unwrap());
+        assert_eq!(confirmed, mark);
+        assert!(confirmed.is_behind(&before), "{confirmed:?} after {before:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_stream_took_is_not_stored() {
+    let server = NatsServer::jetstream();
+    let bus = connect(&server.url(), "LOG").await;
+    publish_all(&bus, &events("a", 0..1)).await;
+    let jetstream = administer(&server).await;
+    jetstream.delete_stream("LOG").await.unwrap();
+    let usurper = async_nats::jetstream::stream::Config {
+        name: "OTHER".into(),
+        subjects: vec!["cantina.>".into()],
+        ..Default::default()
+    };
+    jetstream.create_stream(usurper).await.unwrap();
+    let refused = bus.publish(event("a", 1)).await.unwrap_err();
+    let words = std::error::Error::source(&refused).unwrap().to_string();
+    assert_eq!(words, "the stream `OTHER` took it, not `LOG`");
+    jetstream.delete_stream("OTHER").await.unwrap();
+    publish_all(&bus, &events("a", 1..2)).await;
+    expect(reader(&bus, "a", "r").await.as_mut(), 1..2).await;
+}
+
 // === A cluster ===
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_event_is_stored_once_while_leaders_hand_over() {
+    const HANDOVERS: usize = 10;
+    let cluster = NatsCluster::start();
+    let url = format!("{}?stream=LOG&replicas=3", cluster.url());
+    let bus = NatsBus::connect(url.parse().unwrap()).await.unwrap();
+    publish_all(&bus, &events("a", 0..1)).await;
+    let client = async_nats::connect(cluster.url().split(',').collect::<Vec<_>>()).await.unwrap();
+    let is_over = AtomicBool::new(false);
+    let handing_over = async {
+        for _ in 0..HANDOVERS {
+            let before = mark_of(&bus);
+            until(|| mark_of(&bus) > before + 2000).await;
+            let _ = client.request("$JS.API.STREAM.LEADER.STEPDOWN.LOG", "".into()).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let publishing = async {
+        let mut next = 1;
+        while !is_over.load(Ordering::Relaxed) {
+            publish_all(&bus, &events("a", next..next + 500)).await;
+            next += 500;
+        }
+        next
+    };
+    let ((), next) = tokio::join!(handing_over, publishing);
+    let mark = eventually(async || bus.durable().unwrap().mark().await).await;
+    assert_eq!(mark.last, next);
+    let mut reader = reader(&bus, "a", "r").await;
+    let mut stored = Vec::new();
+    for start in (0..next).step_by(1000) {
+        let kept = read(reader.as_mut(), usize::try_from(1000.min(next - start)).unwrap()).await;
+        stored.extend(numbers(&kept));
+        acknowledge(reader.as_mut(), kept.last().unwrap().number).await;
+    }
+    // A burst may come apart, but no more than one each time, and nothing is lost.
+    let breaks = stored.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    assert!(breaks <= HANDOVERS, "out of order in {breaks} places");
+    stored.sort_unstable();
+    assert_eq!(stored, (0..next).collect::<Vec<_>>());
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_holds_while_leaders_of_a_cluster_are_killed() {
@@ -335,6 +444,110 @@ async fn only_the_topics_of_the_stream_are_kept() {
     assert_eq!(bus.durable().unwrap().mark().await.unwrap().last, 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_may_not_read_says_so() {
+    let server = with_users(
+        r#"{ user: u, password: p, permissions: { publish: { deny: ["$JS.API.CONSUMER.MSG.NEXT.>"] } } }"#,
+    );
+    let bus = connect(&server.url().replace("nats://", "nats://u:p@"), "LOG").await;
+    publish_all(&bus, &events("a", 0..3)).await;
+    let mut reader = reader(&bus, "a", "r").await;
+    let read = timeout(PATIENCE, reader.read(&mut Vec::new(), 1)).await.expect("it is told");
+    assert!(matches!(read, Err(Error::Denied { .. })), "{read:?}");
+    let ids = bus.durable().unwrap().ids("a", "r3x", std::time::UNIX_EPOCH).await;
+    assert!(matches!(ids, Err(Error::Denied { .. })), "{ids:?}");
+    publish_all(&bus, &events("a", 3..5)).await;
+
+    reload(&server, "$JS.API.CONSUMER.MSG.NEXT.>", "nothing");
+    expect(reader.as_mut(), 0..5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_has_its_name_for_itself() {
+    use async_nats::jetstream::consumer::{AckPolicy, pull};
+
+    let server = NatsServer::jetstream();
+    let bus = connect(&server.url(), "LOG").await;
+    publish_all(&bus, &[event("a", 1), event("b", 2)]).await;
+    let mut first = reader(&bus, "a", "r").await;
+    let kept = read(first.as_mut(), 1).await;
+    acknowledge(first.as_mut(), kept[0].number).await;
+    drop(first);
+    let foreign = pull::Config {
+        durable_name: Some("foreign".into()),
+        filter_subject: "cantina.a".into(),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
+    let stream = administer(&server).await.get_stream("LOG").await.unwrap();
+    stream.create_consumer(foreign).await.unwrap();
+    for (topic, name, reason) in [
+        ("b", "r", "the reader `r` is one of `cantina.a`"),
+        ("a", "foreign", "there is a consumer `foreign` of another kind"),
+    ] {
+        let refused = bus.durable().unwrap().reader(topic, name).await.err().unwrap();
+        let words = std::error::Error::source(&refused).unwrap().to_string();
+        assert_eq!(words, reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_takes_no_longer_is_too_large() {
+    let limit = |bytes: u32| format!("max_payload: {bytes}\n");
+    let server = NatsServer::with(&Config { jetstream: true, extra: limit(1_000_000) });
+    let bus = connect(&server.url(), "LOG").await;
+    publish_all(&bus, &events("a", 0..1)).await;
+    reload(&server, &limit(1_000_000), &limit(50_000));
+    let large = Event::new("a", vec![b'x'; 100_000]);
+    // The server ends the connection of the first one that comes after the change.
+    let refused = async {
+        loop {
+            match bus.publish(large.clone()).await {
+                Err(error) if !error.is_temporary() => return error,
+                _ => retry().await,
+            }
+        }
+    };
+    let refused = timeout(PATIENCE, refused).await.expect("it is told");
+    assert!(
+        matches!(refused, Error::TooLarge { bytes: 100_000, limit: ..50_000, .. }),
+        "{refused}"
+    );
+    publish_all(&bus, &events("a", 1..2)).await;
+}
+
+// === Closing ===
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_confirmation_when_the_bus_is_closed_waits_no_longer() {
+    let server = NatsServer::jetstream();
+    let bus = connect(&server.url(), "LOG").await;
+    publish_all(&bus, &events("a", 0..1)).await;
+    let mut reader = reader(&bus, "a", "r").await;
+    read(reader.as_mut(), 1).await;
+    server.signal("STOP");
+    // It may answer for a moment yet.
+    while timeout(Duration::from_millis(100), bus.publish(event("a", 0))).await.is_ok() {}
+    let publishing = async { (bus.publish(event("a", 1)).await, Instant::now()) };
+    let closing = async {
+        let closed = bus.close().await;
+        assert!(closed.is_err(), "the server hangs");
+        Instant::now()
+    };
+    let ((published, published_at), closed_at) = tokio::join!(publishing, closing);
+    assert!(published.is_err_and(|error| error.is_uncertain()));
+    assert!(
+        published_at < closed_at + Duration::from_millis(500),
+        "{:?}",
+        published_at - closed_at
+    );
+    let durable = bus.durable().unwrap();
+    assert!(matches!(durable.mark().await, Err(Error::Closed)));
+    assert!(matches!(durable.reader("a", "r").await, Err(Error::Closed)));
+    assert!(matches!(durable.ids("a", "r3x", std::time::UNIX_EPOCH).await, Err(Error::Closed)));
+    assert!(matches!(reader.acknowledge(1).await, Err(Error::Closed)));
+}
+
 // === Bounds ===
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -480,6 +693,15 @@ async fn leader(cluster: &NatsCluster, stream: &str) -> String {
     let jetstream = async_nats::jetstream::new(client);
     let mut stream = jetstream.get_stream(stream).await.unwrap();
     stream.info().await.unwrap().cluster.clone().unwrap().leader.unwrap()
+}
+
+/// Changes what the configuration of `server` says while it runs.
+fn reload(server: &NatsServer, from: &str, to: &str) {
+    let file = server.folder().join("server.conf");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&file, text.replace(from, to)).unwrap();
+    server.signal("HUP");
 }
 
 fn with_users(users: &str) -> NatsServer {

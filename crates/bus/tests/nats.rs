@@ -196,6 +196,10 @@ async fn tls_needs_an_authority_to_trust_and_a_certificate_to_show() {
 
     let stranger = connect(&format!("{address}?{client}")).await;
     until("the reason", || trouble(&stranger).contains("cert")).await;
+    let other = address.replace("127.0.0.1", "localhost");
+    let other = connect(&format!("{other}?ca={}&{client}", ca.display())).await;
+    until("the reason", || trouble(&other).contains("not valid for name")).await;
+    assert!(matches!(other.state().link, Link::Disconnected { .. }));
     let nobody = connect(&format!("{address}?ca={}", ca.display())).await;
     until("the reason", || !trouble(&nobody).is_empty()).await;
     assert!(matches!(nobody.state().link, Link::Disconnected { .. }));
@@ -581,6 +585,67 @@ async fn headers_that_are_not_text_cost_a_reconnect_and_nothing_else() {
     until("reconnecting", || bus.state().reconnects == 1).await;
     until_connected(&bus).await;
     publish_until_it_arrives(&bus, &mut events, "still here").await;
+}
+
+/// How a server greets.
+const INFO: &str = r#"INFO {"server_id":"x","version":"2.10.0","proto":1,"host":"x","port":1,"headers":true,"max_payload":1048576}"#;
+
+/// Says these things to each client, one after the other, whatever the client says.
+fn impostor(lines: &'static [&'static str]) -> String {
+    use std::io::{Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let url = format!("nats://{}", listener.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            for line in lines {
+                if write!(client, "{line}\r\n").is_err() || client.read(&mut [0; 4096]).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_is_no_nats_server_hangs_nothing() {
+    let scripts: [&[&str]; 7] = [
+        &["INFO {{{{"],
+        &["HTTP/1.1 400 Bad Request"],
+        &[INFO, "PONG", "MSG a 1 x"],
+        &[INFO, "PONG", "HMSG a 1 5 2"],
+        &[INFO, "PONG", "HMSG a 1 12 12\r\nNATS/1.0 5\r\n\r\n"],
+        // At these the client library panics.
+        &["-ERR"],
+        &[INFO, "PONG", "-ERR"],
+    ];
+    for script in scripts {
+        for options in ["", "?stream=LOG"] {
+            let bus = connect(&(impostor(script) + options)).await;
+            let until_it_is_said = async {
+                let mut ticks = tokio::time::interval(Duration::from_millis(1));
+                while trouble(&bus).is_empty() {
+                    ticks.tick().await;
+                }
+                bus.publish(Event::new("a", "1")).await
+            };
+            let published = in_time(script[0], until_it_is_said).await;
+            assert!(published.is_err() || options.is_empty(), "{script:?}");
+            in_time("flushing", bus.flush()).await.unwrap_err();
+            let _ = in_time("closing", bus.close()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_library_that_failed_is_not_connected() {
+    let bus = connect(&impostor(&[INFO, "PONG", "-ERR"])).await;
+    until("the reason", || trouble(&bus) == "the client library has failed").await;
+    assert!(matches!(bus.state().link, Link::Disconnected { .. }), "{bus:?}");
+    let published = bus.publish(Event::new("a", "1")).await;
+    assert!(matches!(published, Err(Error::Disconnected { .. })), "{published:?}");
+    bus.close().await.unwrap();
 }
 
 // === Silence ===

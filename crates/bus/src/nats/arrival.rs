@@ -110,6 +110,8 @@ pub(super) async fn pass_fences(mut fences: Subscriber, connection: Arc<Connecti
         tokio::task::yield_now().await;
         connection.fences.pass(&message.subject);
     }
+    // When the bus is closed, this task is gone before the library is.
+    connection.broke();
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub(super) attempts: AtomicU64,
     /// Whether there is a connection, as far as was heard.
     pub(super) is_up: AtomicBool,
+    /// Whether there will never be one again, because the client library has panicked.
+    pub(super) is_broken: AtomicBool,
     /// Wakes whoever waits for the first attempt.
     pub(super) tried: Notify,
     link: Mutex<LinkNotes>,
@@ -77,6 +79,13 @@ impl Connection {
             Happening::ClientError(_) => self.tried.notify_one(),
             Happening::LameDuckMode | Happening::Draining | Happening::Closed => {}
         }
+    }
+
+    /// The client library is gone, and it was not told to go.
+    pub(super) fn broke(&self) {
+        self.is_broken.store(true, Ordering::Release);
+        self.lost();
+        self.link.lock().trouble = Some("the client library has failed".to_owned());
     }
 
     /// Another round of attempts begins. `servers` know how the last one ended.

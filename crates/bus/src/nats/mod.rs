@@ -43,7 +43,7 @@ use std::{
 };
 
 use async_nats::{
-    HeaderMap, PublishErrorKind, Statistics, Subject, client::PublishError,
+    Client, HeaderMap, PublishErrorKind, Statistics, Subject, client::PublishError,
     connection::State as LinkState,
 };
 use async_trait::async_trait;
@@ -92,6 +92,7 @@ const FRAME: usize = 64;
 /// * **Forbidden topics**: a subscription that the server refuses fails with [`Error::Denied`].
 ///   That a message was refused is known only some time after it was published; from then on, for thirty seconds, `publish` on its topic fails with `Denied`.
 ///   Fences, which `subscribe` and `flush` are made of, need the permission to subscribe to `_INBOX.>`.
+///   Permissions that the server takes away while a subscription stands end it there, without a word to its reader; [`State::trouble`] has it, and the next connection asks for it again.
 /// * **Subjects**: `/dashboard/log` is `cantina.dashboard.log`, and so is `dashboard.log`.
 ///   A subscription delivers the topic under which it was made; one with wildcards, the subject without `cantina.`.
 /// * **Headers** arrive ordered by name.
@@ -237,6 +238,9 @@ impl Bus for NatsBus {
         let flushed = shared.flush_at_last().await;
         shared.is_stopping.store(true, Ordering::Release);
         shared.thread.stop().await;
+        if let Some(stream) = &shared.stream {
+            stream.close();
+        }
         flushed
     }
 
@@ -272,6 +276,11 @@ fn unsubscribed(topic: &str, unfenced: Unfenced) -> Error {
             Error::TimedOut { action: format!("subscribing to `{topic}`"), after: WAIT_MAX }
         }
     }
+}
+
+/// What the server takes, less the room that headers may need.
+fn payload_max(client: &Client) -> usize {
+    client.max_payload().saturating_sub(HEADERS_BYTES_MAX + FRAME)
 }
 
 /// The headers as the client library has them; nothing if there are none, which is the usual case.
@@ -506,8 +515,9 @@ impl Shared {
 
     /// The notes of our callback are quick to read; that they say no may only mean that a note got lost.
     fn is_connected(&self) -> bool {
-        self.connection.is_up.load(Ordering::Acquire)
-            || self.thread.client.connection_state() == LinkState::Connected
+        let is_up = self.connection.is_up.load(Ordering::Acquire)
+            || self.thread.client.connection_state() == LinkState::Connected;
+        is_up && !self.connection.is_broken.load(Ordering::Acquire)
     }
 
     fn link(&self) -> Link {
@@ -533,9 +543,8 @@ impl Shared {
         sent.saturating_sub(written) + self.stream.as_ref().map_or(0, Stream::backlog)
     }
 
-    /// What the server takes, less the room that headers may need.
     fn payload_max(&self) -> usize {
-        self.thread.client.max_payload().saturating_sub(HEADERS_BYTES_MAX + FRAME)
+        payload_max(&self.thread.client)
     }
 }
 

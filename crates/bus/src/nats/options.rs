@@ -97,7 +97,7 @@ impl StreamOptions {
 }
 
 impl NatsOptions {
-    /// Messages of one subscription that can arrive while our thread is busy with one read of the socket; see the module `link`.
+    /// Messages of one subscription that can arrive while our thread is busy with one read of the socket; see the module `nats`.
     const ARRIVALS_MAX: usize = 1 << 19;
 
     /// The stream in which events are to be kept, if any.

@@ -10,11 +10,13 @@
 //! # Order
 //!
 //! Events of one `publish_all` are sent in order, at most [`WINDOW`] of them unconfirmed, and none any more when the oldest has waited for [`STALL`]: the servers may be choosing another leader, and one that takes the later events may never have seen the earlier ones.
+//! A stream with replicas gets them in bursts: the next begins when the one before is confirmed to its last event.
+//! A leader that hands over drops what is on its way to it, and whatever is sent while the confirmations of earlier events are still due finds the new leader instead.
 //! Whoever repeats begins with the first that was not confirmed; what was stored nevertheless is dropped there by its id.
 //! What remains possible:
 //!
-//! * A leader that hands over at once, without an election, may drop an event that is on its way to it while the next, a moment later, finds the new leader.
-//! * An event that the stream refuses by itself (larger than the stream takes) does not hold up those already sent after it.
+//! * A leader that hands over just while a burst is being sent may drop its first events while the next leader takes the rest.
+//! * An event that the stream refuses by itself (larger than the stream takes, or than is free in one that is full) does not hold up those already sent after it.
 //! * An event repeated later than the stream's duplicate window is stored twice.
 //!
 //! # What this does without
@@ -30,7 +32,10 @@ mod reader;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -46,13 +51,14 @@ use tokio::{
 
 pub(super) use self::connection::Dial;
 use self::{
-    api::{PublishAnswer, StreamInfo, code},
+    api::{PublishAnswer, Stored, StreamInfo, code},
     connection::{Answer, Connection, Fault},
 };
 use super::{
     connection::jittered,
     header_map,
     options::{Storage, StreamOptions},
+    payload_max,
     subject::{Subjects, subject_of},
 };
 use crate::{Durable, Error, Event, PublishAllError, Reader, StoreMark};
@@ -99,6 +105,7 @@ enum Phase {
     Opening(Option<Fault>),
     Up(Arc<Open>),
     Down(Fault),
+    Closed,
 }
 
 /// A connection, and the stream as it was found through it.
@@ -106,6 +113,9 @@ struct Open {
     connection: Arc<Connection>,
     store: StoreMark,
     message_max: Option<usize>,
+    is_replicated: bool,
+    /// The last number that the stream is known to have given.
+    last: AtomicU64,
 }
 
 // === impl Stream ===
@@ -167,12 +177,19 @@ impl Stream {
     pub(super) fn durable(&self) -> &dyn Durable {
         self
     }
+
+    /// Ends the connection. Who still waits for an answer learns that none will come.
+    pub(super) fn close(&self) {
+        self.keeper.abort();
+        if let Phase::Up(open) = self.shared.phase.send_replace(Phase::Closed) {
+            open.connection.retire();
+        }
+    }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.keeper.abort();
-        self.shared.phase.send_replace(Phase::Down(Fault::away("the bus is closed")));
+        self.close();
     }
 }
 
@@ -193,20 +210,19 @@ impl Durable for Stream {
         let subject = self.shared.topics.of(&topic.into())?;
         let open = self.shared.open(topic).await?;
         let found = ids::read(&open.connection, &self.shared.options.name, &subject, origin, since);
-        found.await.map_err(|fault| fault.into_error(topic, "reading the ids of"))
+        found.await.map_err(|fault| open.failed(fault, topic, "reading the ids of"))
     }
 
     async fn mark(&self) -> Result<StoreMark, Error> {
         let name = &self.shared.options.name;
         let open = self.shared.open(name).await?;
         let asked = api::stream_info(&open.connection, name, Instant::now() + WAIT_MAX).await;
-        match asked {
-            Ok(info) => Ok(info.mark()),
-            Err(fault) => {
-                open.connection.retire_after(&fault);
-                Err(fault.into_error(name, "asking for the state of the stream"))
-            }
+        let failed = |fault| open.failed(fault, name, "asking for the state of the stream");
+        let mark = asked.map_err(failed)?.mark();
+        if mark.store != open.store.store {
+            open.connection.retire();
         }
+        Ok(mark)
     }
 
     fn confirmed(&self) -> Option<StoreMark> {
@@ -252,6 +268,7 @@ impl Shared {
             match &*phase.borrow_and_update() {
                 Phase::Up(open) if !open.connection.is_lost() => return Ok(Arc::clone(open)),
                 Phase::Down(fault) => return Err(fault.clone().before_sending(topic)),
+                Phase::Closed => return Err(Error::Closed),
                 Phase::Up(_) | Phase::Opening(_) => {}
             }
             if !matches!(timeout_at(by, phase.changed()).await, Ok(Ok(()))) {
@@ -267,7 +284,14 @@ impl Shared {
         let message_max = usize::try_from(info.config.max_msg_size).ok().filter(|max| *max > 0);
         *self.oddity.lock() = oddity(&info, &self.options);
         self.kept.write().clone_from(&info.config.subjects);
-        Ok(Open { connection, store: info.mark(), message_max })
+        let store = info.mark();
+        Ok(Open {
+            connection,
+            message_max,
+            is_replicated: info.config.num_replicas > 1,
+            last: AtomicU64::new(store.last),
+            store,
+        })
     }
 
     async fn find_or_make(&self, connection: &Connection) -> Result<StreamInfo, Fault> {
@@ -386,6 +410,10 @@ struct Window<'a> {
     /// How long each may wait.
     patience: Duration,
     sent: VecDeque<Sent>,
+    /// Whether the burst is over, so that nothing is sent until all of these are confirmed.
+    is_over: bool,
+    /// What the stream had given before: the number of an event that it stores now is higher.
+    before: u64,
 }
 
 struct Sent {
@@ -401,7 +429,9 @@ impl Shared {
         let open = self.open(&first.topic).await?;
         // Whoever waited for the connection waits less for the confirmations.
         let patience = WAIT_MAX.saturating_sub(start.elapsed());
-        let mut window = Window { open: &open, patience, sent: VecDeque::new() };
+        let before = open.last.load(Ordering::Relaxed);
+        let sent = VecDeque::new();
+        let mut window = Window { open: &open, patience, sent, is_over: false, before };
         let mut unsent = events.iter();
         let mut failed = None;
         loop {
@@ -412,10 +442,10 @@ impl Shared {
             let Some(oldest) = window.sent.pop_front() else {
                 return failed.map_or(Ok(()), Err);
             };
-            match oldest.confirmed().await {
-                Ok(number) => {
+            match oldest.confirmed(&open, &self.options.name).await {
+                Ok(stored) => {
                     *taken += 1;
-                    self.confirm(&open, number);
+                    self.confirm(&window, &stored);
                 }
                 Err(fault) => {
                     open.connection.retire_after(&fault);
@@ -427,27 +457,36 @@ impl Shared {
     }
 
     /// Waits for what is on its way, so that what is repeated cannot overtake it.
-    async fn settle(&self, window: Window<'_>) {
-        for sent in window.sent {
-            if let Ok(number) = sent.confirmed().await {
-                self.confirm(window.open, number);
+    async fn settle(&self, mut window: Window<'_>) {
+        while let Some(sent) = window.sent.pop_front() {
+            if let Ok(stored) = sent.confirmed(window.open, &self.options.name).await {
+                self.confirm(&window, &stored);
             }
         }
     }
 
-    fn confirm(&self, open: &Open, number: u64) {
-        let mut confirmed = self.confirmed.lock();
-        match &mut *confirmed {
-            Some(mark) if mark.store == open.store.store => mark.last = mark.last.max(number),
-            other => *other = Some(StoreMark { store: open.store.store.clone(), last: number }),
+    fn confirm(&self, window: &Window<'_>, stored: &Stored) {
+        let open = window.open;
+        if stored.follows(window.before) {
+            let last = open.last.fetch_max(stored.number, Ordering::Relaxed).max(stored.number);
+            let mut confirmed = self.confirmed.lock();
+            match &mut *confirmed {
+                Some(mark) if mark.store == open.store.store => mark.last = last,
+                other => *other = Some(StoreMark { store: open.store.store.clone(), last }),
+            }
+        } else {
+            // Someone has made the stream anew. The next connection finds out.
+            open.connection.retire();
         }
     }
 }
 
 impl Window<'_> {
-    fn has_room(&self) -> bool {
-        self.sent.len() < WINDOW
-            && self.sent.front().is_none_or(|oldest| oldest.at.elapsed() < STALL)
+    fn has_room(&mut self) -> bool {
+        let waiting = self.sent.len();
+        self.is_over =
+            waiting == WINDOW || (self.is_over && self.open.is_replicated && waiting > 0);
+        !self.is_over && self.sent.front().is_none_or(|oldest| oldest.at.elapsed() < STALL)
     }
 
     async fn send(&mut self, event: &Event, topics: &Subjects) -> Result<(), Error> {
@@ -459,30 +498,52 @@ impl Window<'_> {
             .connection
             .ask(subject, header_map(&event.headers), payload, at + self.patience)
             .await;
-        let answer = sent.map_err(|fault| fault.before_sending(&event.topic))?;
+        let answer = sent.map_err(|fault| self.open.unsent(fault, event))?;
         self.sent.push_back(Sent { at, by: at + self.patience, answer });
         Ok(())
     }
 }
 
 impl Sent {
-    async fn confirmed(self) -> Result<u64, Fault> {
+    async fn confirmed(self, open: &Open, stream: &str) -> Result<Stored, Fault> {
         let answer = self.answer.wait(self.by).await?;
-        PublishAnswer::read(&answer.payload)
+        let stored = PublishAnswer::read(&answer.payload)?;
+        if stored.stream == stream {
+            return Ok(stored);
+        }
+        // Ours must be gone, or it would have answered.
+        open.connection.retire();
+        Err(Fault::refused(format_args!("the stream `{}` took it, not `{stream}`", stored.stream)))
     }
 }
 
 impl Open {
+    /// Ends the connection if it must, and says what `fault` means for the call.
+    fn failed(&self, fault: Fault, topic: &str, doing: &str) -> Error {
+        self.connection.retire_after(&fault);
+        fault.into_error(topic, doing)
+    }
+
     fn refusal(&self, fault: Fault, event: &Event) -> Error {
         match fault {
-            Fault::Refused { code: code::MESSAGE_TOO_LARGE, .. } => Error::TooLarge {
-                topic: event.topic.to_string(),
-                bytes: event.payload.len(),
-                limit: self.message_max.unwrap_or_default(),
-            },
+            Fault::Refused { code: code::MESSAGE_TOO_LARGE, .. } => {
+                too_large(event, self.message_max.unwrap_or_default())
+            }
             fault => fault.into_error(&event.topic, "publishing on"),
         }
     }
+
+    fn unsent(&self, fault: Fault, event: &Event) -> Error {
+        match fault {
+            // The other connection may be to a server that takes more.
+            Fault::TooLarge => too_large(event, payload_max(&self.connection.client)),
+            fault => fault.before_sending(&event.topic),
+        }
+    }
+}
+
+fn too_large(event: &Event, limit: usize) -> Error {
+    Error::TooLarge { topic: event.topic.to_string(), bytes: event.payload.len(), limit }
 }
 
 impl Connection {
@@ -504,7 +565,7 @@ impl Fault {
             Self::Denied(words) => {
                 Error::Denied { topic: topic.to_owned(), source: (*words).into() }
             }
-            Self::Lost | Self::Refused { .. } => {
+            Self::Lost | Self::TooLarge | Self::Refused { .. } => {
                 Error::Transport { action: action(), source: self.into() }
             }
         }
@@ -547,9 +608,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_number_or_a_refusal() {
-        assert_eq!(PublishAnswer::read(br#"{"stream":"LOG","seq":7}"#).unwrap(), 7);
+        let stored = PublishAnswer::read(br#"{"stream":"LOG","seq":7}"#).unwrap();
+        assert_eq!(stored.number, 7);
+        assert!(stored.follows(6));
+        assert!(!stored.follows(7), "numbers have begun anew");
         let double = PublishAnswer::read(br#"{"stream":"LOG","seq":7,"duplicate":true}"#);
-        assert_eq!(double.unwrap(), 7, "what is there already counts as taken");
+        assert!(double.unwrap().follows(9), "what is there already counts as taken");
         let read = |answer: &str| PublishAnswer::read(answer.as_bytes()).unwrap_err();
         let full = read(r#"{"error":{"code":400,"err_code":10054,"description":"too large"}}"#);
         assert!(matches!(full, Fault::Refused { code: code::MESSAGE_TOO_LARGE, .. }), "{full}");

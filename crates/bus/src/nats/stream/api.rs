@@ -57,12 +57,23 @@ pub(super) struct StreamState {
 /// What we read of a consumer.
 #[derive(Debug, Deserialize)]
 pub(super) struct ConsumerInfo {
+    pub(super) config: ConsumerConfig,
     pub(super) delivered: Place,
     pub(super) ack_floor: Place,
     #[serde(default)]
     pub(super) num_ack_pending: u64,
     #[serde(default)]
     pub(super) num_pending: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ConsumerConfig {
+    #[serde(default)]
+    pub(super) ack_policy: String,
+    #[serde(default)]
+    pub(super) filter_subject: String,
+    /// Where it sends events unasked.
+    pub(super) deliver_subject: Option<String>,
 }
 
 /// How far a consumer has come, in its own count and in that of the stream.
@@ -77,8 +88,21 @@ pub(super) struct Place {
 /// The answer to a published event.
 #[derive(Debug, Deserialize)]
 pub(super) struct PublishAnswer {
-    pub(super) seq: Option<u64>,
+    #[serde(default)]
+    stream: String,
+    seq: Option<u64>,
+    #[serde(default)]
+    duplicate: bool,
     error: Option<Refusal>,
+}
+
+/// What a stream says of an event that it has.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) stream: String,
+    pub(super) number: u64,
+    /// Whether it had it before.
+    is_duplicate: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,14 +221,23 @@ fn json(value: &impl Serialize) -> Result<Bytes, Fault> {
 }
 
 impl PublishAnswer {
-    /// The number under which the event is stored.
-    pub(super) fn read(payload: &[u8]) -> Result<u64, Fault> {
+    /// Where the event is stored.
+    pub(super) fn read(payload: &[u8]) -> Result<Stored, Fault> {
         let answer: Self = serde_json::from_slice(payload).map_err(Fault::refused)?;
         match answer {
             Self { error: Some(refusal), .. } => Err(refusal.into()),
-            Self { seq: Some(number), .. } => Ok(number),
+            Self { seq: Some(number), stream, duplicate: is_duplicate, .. } => {
+                Ok(Stored { stream, number, is_duplicate })
+            }
             _ => Err(Fault::refused("an answer without a number")),
         }
+    }
+}
+
+impl Stored {
+    /// Whether this can be of the stream that had given the number `before` when the event was sent, and not of one made anew.
+    pub(super) fn follows(&self, before: u64) -> bool {
+        self.is_duplicate || self.number > before
     }
 }
 

@@ -14,8 +14,8 @@ use std::{
 };
 
 use async_nats::{
-    Client, ClientError, ConnectErrorKind, ConnectOptions, HeaderMap, Message, ReconnectToServer,
-    ServerAddr, ServerError, StatusCode, Subject, Subscriber, connection::State,
+    Client, ClientError, ConnectErrorKind, ConnectOptions, HeaderMap, Message, PublishErrorKind,
+    ReconnectToServer, ServerAddr, ServerError, StatusCode, Subject, Subscriber, connection::State,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -54,6 +54,8 @@ pub(super) struct Connection {
 struct Waiting {
     table: Mutex<HashMap<u64, Waiter>>,
     lost: watch::Sender<bool>,
+    /// The subject on which the server took nothing from us the last time, and its words.
+    denied: watch::Sender<Option<(String, Fault)>>,
 }
 
 struct Waiter {
@@ -79,6 +81,8 @@ pub(super) enum Fault {
     Lost,
     /// No answer came in time.
     Silent,
+    /// It is larger than the server takes, and was not sent.
+    TooLarge,
     /// The server does not allow it.
     Denied(Arc<str>),
     /// JetStream answered with an error.
@@ -95,9 +99,15 @@ pub(super) enum Fault {
 impl Connection {
     /// Connects, and opens the inbox.
     pub(super) async fn open(dial: &Dial, runtime: &Handle) -> Result<Arc<Self>, Fault> {
-        let waiting =
-            Arc::new(Waiting { table: Mutex::default(), lost: watch::Sender::new(false) });
-        let client = connect(dial, &waiting).await?;
+        let waiting = Arc::new(Waiting {
+            table: Mutex::default(),
+            lost: watch::Sender::new(false),
+            denied: watch::Sender::new(None),
+        });
+        let (servers, options) = dial().map_err(Fault::away)?;
+        // A task of its own, because the library panics on some things that no server says.
+        let connecting = runtime.spawn(connect(servers, options, Arc::clone(&waiting)));
+        let client = connecting.await.map_err(Fault::away)??;
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await.map_err(Fault::away)?;
         runtime.spawn(give_out(answers, Arc::clone(&waiting)));
@@ -131,6 +141,9 @@ impl Connection {
         };
         match within(by, sent).await {
             Some(Ok(())) => Ok(answer),
+            Some(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                Err(Fault::TooLarge)
+            }
             Some(Err(error)) => Err(Fault::away(error)),
             // Whether the library has taken it is known: it has not.
             None => Err(Fault::away("the connection takes nothing more")),
@@ -158,6 +171,11 @@ impl Connection {
         let _ = self.waiting.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
+    /// What the server refuses from now on: the subject, and its words.
+    pub(super) fn denials(&self) -> watch::Receiver<Option<(String, Fault)>> {
+        self.waiting.denied.subscribe()
+    }
+
     /// Uses this connection no longer. Who waits for an answer on it learns that it is lost.
     pub(super) fn retire(&self) {
         self.waiting.lose();
@@ -174,12 +192,14 @@ impl Connection {
 /// The library's own reconnecting would send what it still holds from before: events that follow one which was lost with the old connection.
 /// The servers would store those first, and the lost one, once it is repeated, after them.
 /// So after the first connection the callback leads to an address where nobody is; after as many attempts as there are addresses the library gives up and lets go of what it holds.
-async fn connect(dial: &Dial, waiting: &Arc<Waiting>) -> Result<Client, Fault> {
-    let (mut servers, options) = dial().map_err(Fault::away)?;
+async fn connect(
+    mut servers: Vec<ServerAddr>,
+    options: ConnectOptions,
+    events: Arc<Waiting>,
+) -> Result<Client, Fault> {
     let nowhere: ServerAddr = "nats://127.0.0.1:0".parse().map_err(Fault::away)?;
     servers.push(nowhere.clone());
     let target = ReconnectToServer { addr: nowhere, delay: Some(Duration::ZERO) };
-    let events = Arc::clone(waiting);
     let options = options
         .connection_timeout(GREETING_MAX)
         .ignore_discovered_servers()
@@ -273,7 +293,10 @@ impl Waiting {
     fn heed_refusal(&self, words: &str) {
         let fault = Fault::Denied(words.into());
         match denials::parse(words) {
-            Some((Use::Publish, denied)) => self.fail(&fault, |subject| subject.as_str() == denied),
+            Some((Use::Publish, denied)) => {
+                self.fail(&fault, |subject| subject.as_str() == denied);
+                self.denied.send_replace(Some((denied.to_owned(), fault)));
+            }
             // It is about an inbox, and without it no answer comes.
             Some((Use::Subscribe, _)) => self.fail(&fault, |_| true),
             None => {}
@@ -323,6 +346,7 @@ impl fmt::Display for Fault {
             Self::Nobody(subject) => write!(f, "no server answers on `{subject}`"),
             Self::Lost => f.write_str("the connection was lost before the answer came"),
             Self::Silent => f.write_str("no answer in time"),
+            Self::TooLarge => f.write_str("larger than the server takes"),
         }
     }
 }

@@ -76,6 +76,7 @@ async fn collect(
 ) -> Result<HashSet<String>, Fault> {
     let mut ids = HashSet::new();
     let mut pull = Pull::open(connection, stream, name).await?;
+    let mut delivered = 0;
     while pending > 0 {
         if pull.due() == 0 {
             pull.ask(usize::try_from(pending).map_or(BATCH, |pending| pending.min(BATCH))).await?;
@@ -84,9 +85,13 @@ async fn collect(
             // What was due may have been deleted since.
             let by = Instant::now() + WAIT_MAX;
             let info = api::consumer_info(connection, stream, name, by).await?;
-            pending = info.map_or(0, |info| info.num_pending);
+            pending = info.ok_or(Fault::Lost)?.num_pending;
             continue;
         };
+        delivered += 1;
+        if numbers.consumer != delivered {
+            return Err(Fault::refused("an event was lost on the way"));
+        }
         if let Some(id) = message.headers.as_ref().and_then(|headers| id_of(headers, origin)) {
             ids.insert(id.to_owned());
         }

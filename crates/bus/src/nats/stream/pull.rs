@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
-use tokio::{task::coop::unconstrained, time::timeout};
+use tokio::{sync::watch, task::coop::unconstrained, time::timeout};
 
 use super::connection::{Connection, Fault};
 
@@ -27,6 +27,7 @@ pub(super) struct Pull {
     messages: Subscriber,
     inbox: String,
     question: Subject,
+    denials: watch::Receiver<Option<(String, Fault)>>,
     /// The requests that the servers have, the oldest first.
     requests: VecDeque<Request>,
     number: u64,
@@ -75,6 +76,7 @@ impl Pull {
             messages: subscribed.map_err(Fault::away)?,
             inbox,
             question: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
+            denials: connection.denials(),
             requests: VecDeque::new(),
             number: 0,
         })
@@ -149,6 +151,7 @@ impl Pull {
         }
         tokio::select! {
             () = self.connection.lost() => Err(Fault::Lost),
+            fault = denied(&mut self.denials, &self.question) => Err(fault),
             received = timeout(SILENCE_MAX, unconstrained(self.messages.next())) => {
                 received.map_err(|_| Fault::Silent)?.ok_or(Fault::Lost)
             }
@@ -172,6 +175,21 @@ impl Pull {
         self.requests.retain(|request| Some(request.number) != number);
         self.requests.len() < before
     }
+}
+
+/// Waits until the server refuses what is sent to `subject`.
+async fn denied(
+    denials: &mut watch::Receiver<Option<(String, Fault)>>,
+    subject: &Subject,
+) -> Fault {
+    while denials.changed().await.is_ok() {
+        if let Some((_, fault)) =
+            denials.borrow_and_update().as_ref().filter(|(denied, _)| denied == subject.as_str())
+        {
+            return fault.clone();
+        }
+    }
+    Fault::Lost
 }
 
 /// Whether a request ended because it brought what it could.

@@ -8,7 +8,7 @@
 //! the consumer is *rewound*: made again, to begin after the last acknowledged event.
 //! A spare consumer holds the place meanwhile, so that a program that dies then loses nothing and repeats nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use async_nats::{
     Message, Subject,
@@ -49,9 +49,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// One reader, as its user has it.
 pub(super) struct KeptReader {
-    events: mpsc::Receiver<Result<Kept, Error>>,
+    events: mpsc::Receiver<Given>,
     consumer: Arc<Consumer>,
+    /// The last event that was read, with the generation of its number. Nothing after it can be acknowledged: its user does not know it.
+    read: Option<(u64, u64)>,
 }
+
+/// What a reader finds: an event with the generation of its number, or what is wrong.
+type Given = Result<(u64, Kept), Error>;
 
 /// One reader, as the servers and the task that feeds it have it.
 struct Consumer {
@@ -69,6 +74,8 @@ struct Consumer {
 struct Place {
     /// Which store the numbers belong to.
     store: String,
+    /// Rises when numbers begin anew.
+    generation: u64,
     /// The last event given to the user.
     given: u64,
     /// The user has acknowledged all up to here.
@@ -82,7 +89,7 @@ struct Place {
 }
 
 /// Where events for the user go.
-type Feed = mpsc::Sender<Result<Kept, Error>>;
+type Feed = mpsc::Sender<Given>;
 
 /// A consumer that is ready to deliver.
 struct Attached {
@@ -121,7 +128,7 @@ pub(super) async fn open(
     let attached = consumer.attach().await?;
     let (feed, events) = mpsc::channel(QUEUE);
     shared.runtime.spawn(fill(Arc::clone(&consumer), attached, feed));
-    Ok(KeptReader { events, consumer })
+    Ok(KeptReader { events, consumer, read: None })
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
@@ -162,16 +169,20 @@ impl Consumer {
     async fn deliver_for_ever(&self, first: Attached, feed: &Feed) {
         let mut attached = Ok(first);
         loop {
-            match attached {
+            let error = match attached {
                 Ok(attached) => {
-                    if let Err(fault) = self.deliver(&attached, feed).await {
-                        attached.open.connection.retire_after(&fault);
-                    }
+                    let Err(fault) = self.deliver(&attached, feed).await;
+                    let error = attached.open.failed(fault, &self.topic, "reading events of");
+                    // After anything else the next attempt shows whether it can be mended.
+                    matches!(error, Error::Denied { .. }).then_some(error)
                 }
-                // An outage passes; of what will not, the reader is told, as far as it listens.
-                Err(Error::Disconnected { .. } | Error::TimedOut { .. }) => {}
-                Err(error) if feed.capacity() == QUEUE => drop(feed.try_send(Err(error))),
-                Err(_) => {}
+                // An outage passes.
+                Err(Error::Disconnected { .. } | Error::TimedOut { .. }) => None,
+                Err(error) => Some(error),
+            };
+            // Of what does not pass, the reader is told, as far as it listens.
+            if let Some(error) = error.filter(|_| feed.capacity() == QUEUE) {
+                let _ = feed.try_send(Err(error));
             }
             sleep(PAUSE).await;
             attached = self.attach().await;
@@ -179,7 +190,7 @@ impl Consumer {
     }
 
     /// Gives what the consumer delivers, until something may be missing or the connection is lost.
-    async fn deliver(&self, attached: &Attached, feed: &Feed) -> Result<(), Fault> {
+    async fn deliver(&self, attached: &Attached, feed: &Feed) -> Result<Infallible, Fault> {
         let stream = &self.shared.options.name;
         let mut pull = Pull::open(&attached.open.connection, stream, &self.name).await?;
         let mut delivered = attached.delivered;
@@ -226,9 +237,9 @@ impl Consumer {
         }
         attached.room(feed, 1).await?;
         // Only from here on the user has it. Nobody else takes the room.
-        self.place.lock().give(numbers.stream);
+        let generation = self.place.lock().give(numbers.stream);
         if let Some(event) = arrival::event(message, Some(&self.topic)) {
-            let _ = feed.try_send(Ok(Kept { event, number: numbers.stream }));
+            let _ = feed.try_send(Ok((generation, Kept { event, number: numbers.stream })));
         }
         Ok(())
     }
@@ -238,10 +249,7 @@ impl Consumer {
         let open = self.shared.open(&self.topic).await?;
         match self.attach_to(&open).await {
             Ok(delivered) => Ok(Attached { open, delivered }),
-            Err(fault) => {
-                open.connection.retire_after(&fault);
-                Err(fault.into_error(&self.topic, "opening a reader of"))
-            }
+            Err(fault) => Err(open.failed(fault, &self.topic, "opening a reader of")),
         }
     }
 
@@ -252,6 +260,9 @@ impl Consumer {
         let now = api::stream_info(connection, stream, by).await?.mark();
         let acknowledged = self.place.lock().enter(&now);
         let found = api::consumer_info(connection, stream, &self.name, by).await?;
+        if let Some(reason) = found.as_ref().and_then(|info| self.unsuitable(info)) {
+            return Err(Fault::refused(reason));
+        }
         let spare = api::consumer_info(connection, stream, &self.spare(), by).await?;
         let floor = [&found, &spare].into_iter().flatten().map(|info| info.ack_floor.stream_seq);
         let floor = floor.max().unwrap_or_default().max(acknowledged);
@@ -270,6 +281,17 @@ impl Consumer {
         Ok(delivered)
     }
 
+    /// Why a consumer that is there cannot be this reader's.
+    fn unsuitable(&self, info: &ConsumerInfo) -> Option<String> {
+        let (config, name) = (&info.config, &self.name);
+        if config.filter_subject != self.subject.as_str() {
+            let other = &config.filter_subject;
+            return Some(format!("the reader `{name}` is one of `{other}`"));
+        }
+        (config.ack_policy != "all" || config.deliver_subject.is_some())
+            .then(|| format!("there is a consumer `{name}` of another kind"))
+    }
+
     async fn rewind(&self, open: &Open, floor: u64, by: Instant) -> Result<u64, Fault> {
         let (connection, stream, spare) =
             (&*open.connection, &*self.shared.options.name, &*self.spare());
@@ -286,7 +308,7 @@ impl Consumer {
     async fn create(&self, open: &Open, name: &str, floor: u64, by: Instant) -> Result<u64, Fault> {
         let deliver_policy = match floor {
             0 => DeliverPolicy::All,
-            _ => DeliverPolicy::ByStartSequence { start_sequence: floor + 1 },
+            _ => DeliverPolicy::ByStartSequence { start_sequence: floor.saturating_add(1) },
         };
         let config = consumer::Config {
             name: Some(name.to_owned()),
@@ -308,34 +330,29 @@ impl Consumer {
         format!("{}~", self.name)
     }
 
-    async fn acknowledge(&self, through: u64) -> Result<(), Error> {
+    async fn acknowledge(&self, generation: u64, through: u64) -> Result<(), Error> {
         let by = Instant::now() + WAIT_MAX;
         let late = || Error::TimedOut { action: self.acknowledging(), after: WAIT_MAX };
         loop {
             let moved = self.moved.notified();
-            let step = self.place.lock().acknowledge(through);
+            let step = self.place.lock().acknowledge(generation, through);
             match step {
                 Step::Done => return Ok(()),
-                Step::Tell(subject) => return self.tell(subject, through, by).await,
+                Step::Tell(subject) => {
+                    self.tell(subject, by).await?;
+                    self.place.lock().told(generation, through);
+                    return Ok(());
+                }
                 Step::Later => timeout_at(by, moved).await.map_err(|_| late())?,
             }
         }
     }
 
-    async fn tell(&self, subject: Subject, through: u64, by: Instant) -> Result<(), Error> {
+    async fn tell(&self, subject: Subject, by: Instant) -> Result<(), Error> {
         let open = self.shared.open(&self.topic).await?;
         let told = open.connection.request(subject.to_string(), "+ACK".into(), by).await;
-        match told {
-            Ok(_) => {
-                self.place.lock().told(through);
-                Ok(())
-            }
-            Err(fault) => {
-                // The servers do not answer where they do not know of the delivery any more. Then it comes again.
-                open.connection.retire_after(&fault);
-                Err(fault.into_error(&self.topic, "acknowledging events of"))
-            }
-        }
+        // The servers do not answer where they do not know of the delivery any more. Then it comes again.
+        told.map(drop).map_err(|fault| open.failed(fault, &self.topic, "acknowledging events of"))
     }
 
     fn acknowledging(&self) -> String {
@@ -349,7 +366,8 @@ impl Place {
     /// Forgets everything if the numbers mean nothing in the store as it is `now`; then, what was acknowledged.
     fn enter(&mut self, now: &StoreMark) -> u64 {
         if self.store != now.store || now.last < self.given {
-            *self = Self { store: now.store.clone(), ..Self::default() };
+            let generation = self.generation + 1;
+            *self = Self { store: now.store.clone(), generation, ..Self::default() };
         }
         self.acknowledged
     }
@@ -371,8 +389,10 @@ impl Place {
         number > self.given || delivery > 1
     }
 
-    fn give(&mut self, number: u64) {
+    /// The user gets the event; returns the generation of its number.
+    fn give(&mut self, number: u64) -> u64 {
         self.given = self.given.max(number);
+        self.generation
     }
 
     /// Whether the next event is one that the user has.
@@ -380,8 +400,12 @@ impl Place {
         self.received < self.given
     }
 
-    fn acknowledge(&mut self, through: u64) -> Step {
-        let through = through.min(self.given);
+    /// What there is to do about an acknowledgement of all that the user has read up to `through`.
+    fn acknowledge(&mut self, generation: u64, through: u64) -> Step {
+        if generation != self.generation {
+            // Those events are gone, and what now has their numbers the user has not seen.
+            return Step::Done;
+        }
         self.acknowledged = self.acknowledged.max(through);
         if through <= self.floor {
             return Step::Done;
@@ -393,10 +417,11 @@ impl Place {
         last.map_or(Step::Done, |(_, subject)| Step::Tell(subject.clone()))
     }
 
-    fn told(&mut self, through: u64) {
-        let through = through.min(self.given);
-        self.floor = self.floor.max(through);
-        self.unacknowledged = self.unacknowledged.split_off(&(through + 1));
+    fn told(&mut self, generation: u64, through: u64) {
+        if generation == self.generation {
+            self.floor = self.floor.max(through);
+            self.unacknowledged = self.unacknowledged.split_off(&through.saturating_add(1));
+        }
     }
 }
 
@@ -409,12 +434,12 @@ impl Reader for KeptReader {
             return Ok(0);
         }
         let Some(first) = self.events.recv().await else { return Ok(0) };
-        batch.push(first?);
+        batch.push(self.take(first?));
         let mut count = 1;
         while count < limit {
             match self.events.try_recv() {
-                Ok(Ok(kept)) => {
-                    batch.push(kept);
+                Ok(Ok(given)) => {
+                    batch.push(self.take(given));
                     count += 1;
                 }
                 // It was put there when there was nothing else, so it is over.
@@ -430,7 +455,21 @@ impl Reader for KeptReader {
         if self.events.is_closed() {
             return Err(Error::Closed);
         }
-        self.consumer.acknowledge(through).await
+        match self.read {
+            Some((generation, read)) => {
+                self.consumer.acknowledge(generation, through.min(read)).await
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl KeptReader {
+    fn take(&mut self, (generation, kept): (u64, Kept)) -> Kept {
+        let last = (generation, kept.number);
+        // Of one generation, an event that is given again does not take back the later ones.
+        self.read = self.read.max(Some(last));
+        kept
     }
 }
 
@@ -466,13 +505,27 @@ mod tests {
     #[test]
     fn acknowledging_tells_the_last_event_and_only_once() {
         let mut place = place(10);
-        assert_eq!(place.acknowledge(4), Step::Tell("ack.4".into()));
-        place.told(4);
-        assert_eq!(place.acknowledge(4), Step::Done);
-        assert_eq!(place.acknowledge(99), Step::Tell("ack.10".into()), "there are no more");
-        place.told(99);
+        let now = place.generation;
+        assert_eq!(place.acknowledge(now, 4), Step::Tell("ack.4".into()));
+        place.told(now, 4);
+        assert_eq!(place.acknowledge(now, 4), Step::Done);
+        assert_eq!(place.acknowledge(now, 10), Step::Tell("ack.10".into()));
+        place.told(now, 10);
         assert!(place.unacknowledged.is_empty());
-        assert_eq!(place.acknowledge(10), Step::Done);
+        assert_eq!(place.acknowledge(now, 10), Step::Done);
+    }
+
+    #[test]
+    fn what_was_read_of_another_store_acknowledges_nothing_of_this_one() {
+        let mut place = place(10);
+        let before = place.generation;
+        place.enter(&mark("second", 10));
+        place.begin_after(0);
+        (1..=10).for_each(|number| assert!(deliver(&mut place, number, 1)));
+        assert_eq!(place.acknowledge(before, 10), Step::Done);
+        place.told(before, 10);
+        assert_eq!((place.acknowledged, place.floor), (0, 0));
+        assert_eq!(place.acknowledge(place.generation, 10), Step::Tell("ack.10".into()));
     }
 
     #[test]
@@ -482,9 +535,9 @@ mod tests {
         place.begin_after(2);
         assert!(place.is_repeating());
         assert!(!deliver(&mut place, 3, 1));
-        assert_eq!(place.acknowledge(5), Step::Later);
+        assert_eq!(place.acknowledge(place.generation, 5), Step::Later);
         assert!(!deliver(&mut place, 5, 1));
-        assert_eq!(place.acknowledge(5), Step::Tell("ack.5".into()));
+        assert_eq!(place.acknowledge(place.generation, 5), Step::Tell("ack.5".into()));
         (6..=10).for_each(|number| assert!(!deliver(&mut place, number, 1)));
         assert!(!place.is_repeating());
         assert!(deliver(&mut place, 11, 1));
@@ -501,13 +554,13 @@ mod tests {
     fn another_store_and_one_that_lost_its_end_begin_anew() {
         for now in [mark("second", 100), mark("first", 9)] {
             let mut place = place(10);
-            place.acknowledge(10);
+            place.acknowledge(place.generation, 10);
             assert_eq!(place.enter(&now), 0, "in {now:?}");
             place.begin_after(0);
             assert!(deliver(&mut place, 1, 1));
         }
         let mut place = place(10);
-        place.acknowledge(7);
+        place.acknowledge(place.generation, 7);
         assert_eq!(place.enter(&mark("first", 10)), 7);
     }
 }
