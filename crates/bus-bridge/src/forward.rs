@@ -1,5 +1,6 @@
 //! Entries of the session files on their way to the deployment's bus.
 
+mod ahead;
 mod forwarding;
 mod reconcile;
 mod shorts;
@@ -8,12 +9,12 @@ mod stopping;
 mod tests;
 mod window;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, Link};
-use log_entry::{SessionId, Timestamp, Written};
+use log_entry::{Timestamp, Written};
 use session_store::Position;
 use standard_service::chain;
 use tokio::sync::watch;
@@ -28,6 +29,7 @@ use crate::spool::Spool;
 
 pub use forwarding::{Forwarding, ForwardingCounts};
 
+use ahead::Ahead;
 use forwarding::Part;
 use shorts::Shorts;
 use stopping::{Over, Stopping};
@@ -48,9 +50,8 @@ pub(crate) struct Forwarder {
     cursor: Cursor,
     /// What comes after the cursor.
     queue: VecDeque<Item>,
-    /// Entries that were counted after the cursor, by session. Less than zero
-    /// while the count is behind the cursor.
-    ahead: BTreeMap<SessionId, i64>,
+    /// What was counted after the cursor.
+    ahead: Ahead,
     shorts: Option<Shorts>,
     max_replay_bytes: u64,
     /// Which of the entries with numbers up to `arrived_through` the bus has.
@@ -136,7 +137,7 @@ impl Forwarder {
             shown_through: cursor.number,
             cursor,
             queue: VecDeque::new(),
-            ahead: BTreeMap::new(),
+            ahead: Ahead::default(),
             shorts,
             max_replay_bytes: config.max_replay_bytes,
             arrived: HashSet::new(),
@@ -232,7 +233,10 @@ impl Forwarder {
         self.forwarding.set_trouble(Part::Files, None);
         self.queue.extend(steps.into_iter().map(Item::from));
         if self.queue.is_empty() {
+            // What was counted and not come upon was removed.
+            let removed = self.ahead.total();
             self.ahead.clear();
+            self.drop_from_backlog(removed);
             self.bound_due = Instant::now() + BOUND_EVERY;
             self.show_backlog();
             self.forwarding.caught_up(through);
@@ -252,10 +256,8 @@ impl Forwarder {
         let Some(next) = next else { return Err(Trouble::Files(error)) };
         warn!(error = chain(&error), "a segment cannot be read: its entries are not published");
         self.read_failures = 0;
-        let before = std::mem::replace(&mut self.cursor.position, next).session;
-        if before != self.cursor.position.session {
-            self.leave_session(&before);
-        }
+        self.cursor.position = next;
+        self.leave_sessions();
         Err(Trouble::Files(error))
     }
 
@@ -311,7 +313,7 @@ impl Forwarder {
             self.cursor.position = item.after;
             let Some(entry) = item.entry else { continue };
             self.cursor.number += 1;
-            *self.ahead.entry(self.cursor.position.session.clone()).or_default() -= 1;
+            self.ahead.change(&self.cursor.position.session, -1);
             match entry.fate {
                 Fate::Send if self.cursor.number > self.shown_through => {
                     let short =
@@ -341,24 +343,23 @@ impl Forwarder {
         shorts
     }
 
-    /// If the next item is in another session, the cursor goes there. Entries
-    /// that were counted in the one before and not come upon were removed.
+    /// If the next item is in another session, the cursor goes there.
     fn enter_session(&mut self) {
-        let Some(next) = self.queue.front().map(|item| item.after.session.clone()) else { return };
-        let before = self.cursor.position.session.clone();
-        if next == before {
-            return;
+        let Some(next) = self.queue.front().map(|item| &item.after.session) else { return };
+        if *next != self.cursor.position.session {
+            self.cursor.position = Position::start_of(next.clone());
+            self.leave_sessions();
         }
-        self.cursor.position = Position::start_of(next);
-        self.leave_session(&before);
     }
 
-    fn leave_session(&mut self, session: &SessionId) {
+    /// Entries that were counted in the sessions before that of the cursor, and
+    /// not come upon, were removed.
+    fn leave_sessions(&mut self) {
         let position = self.cursor.position.clone();
-        let removed = self.ahead.remove(session).unwrap_or(0).max(0).unsigned_abs();
-        let spool = self.spool();
-        if spool.counted_to().session == *session {
-            spool.count_from(position);
+        let removed = self.ahead.leave_those_before(&position.session);
+        let counted_to = self.spool().counted_to().session.clone();
+        if counted_to != position.session && !self.ahead.has(&counted_to) {
+            self.spool().count_from(position);
             self.ahead.clear();
         }
         self.drop_from_backlog(removed);
@@ -415,15 +416,14 @@ impl Forwarder {
         // What cannot be counted cannot be read: that is told there.
         let counts = self.with_spool(Spool::count_ahead).await.unwrap_or_default();
         for (session, count) in counts {
-            *self.ahead.entry(session).or_default() += count.cast_signed();
+            self.ahead.change(&session, count.cast_signed());
         }
         self.show_backlog();
     }
 
     fn show_backlog(&self) {
-        let counted: i64 = self.ahead.values().map(|&count| count.max(0)).sum();
         let queued = self.queue.iter().filter(|item| item.entry.is_some()).count() as u64;
-        let backlog = counted.unsigned_abs().max(queued);
+        let backlog = self.ahead.total().max(queued);
         self.forwarding.count(|counts| counts.backlog = backlog);
     }
 

@@ -84,11 +84,16 @@ impl Spool {
 
     /// Goes on after the segment that cannot be read, if there is anything.
     pub(crate) fn give_up_segment(&mut self) -> Result<Option<Position>, Error> {
-        let goes_on = self.follower.give_up_segment()?;
-        if goes_on {
-            self.scout.seek(self.follower.position().clone());
+        let given_up = self.follower.position().clone();
+        if !self.follower.give_up_segment()? {
+            return Ok(None);
         }
-        Ok(goes_on.then(|| self.follower.position().clone()))
+        let (next, counted_to) = (self.follower.position(), self.scout.position());
+        // What is after it may have been counted already.
+        if counted_to.session == given_up.session && counted_to.segment <= given_up.segment {
+            self.scout.seek(next.clone());
+        }
+        Ok(Some(next.clone()))
     }
 
     /// Goes on from `position`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bus::{Bus, ConnectError};
 use bus_bridge::{Backlog, Bridge, Collector, CollectorHandle, Config, Forwarding, Relay, origin};
 use log_entry::SessionId;
@@ -63,7 +64,9 @@ impl Deployment {
         settings: &Settings,
     ) -> anyhow::Result<Joined> {
         let (bus, handle) = (self.bus, logging.handle());
-        let origin = origin(&settings.session_file_path)?;
+        let directory = &settings.session_file_path;
+        let origin = origin(directory)
+            .with_context(|| format!("naming this instance in `{}`", directory.display()))?;
         let mut relay = Relay::subscribe(local.clone(), bus.clone(), origin.clone()).await?;
         let collector = settings.run_as_collector.then(|| {
             let (intake, written) = (logging.intake(), logging.written());

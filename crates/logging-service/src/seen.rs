@@ -16,6 +16,8 @@ pub(crate) struct Seen {
     seed: RandomState,
     /// How many ids came so far.
     clock: u64,
+    /// How many are remembered.
+    total: usize,
 }
 
 /// The latest ids of one emitter, oldest first.
@@ -30,10 +32,11 @@ struct Ids {
 /// Ids remembered per emitter. An emitter resends what was not acknowledged,
 /// which is at most some thousands of records.
 const IDS_MAX: usize = 65_536;
-/// Ids remembered in all: with many emitters, each has its share.
+/// Ids remembered in all; beyond that, who has most of them forgets some.
 const IDS_TOTAL_MAX: usize = 8 * IDS_MAX;
-/// Emitters remembered; the one that was silent longest is forgotten first.
-const EMITTERS_MAX: usize = 64;
+/// Emitters remembered; the one that was silent longest is forgotten first. A
+/// collector has one for each instance, and all of them may send again.
+const EMITTERS_MAX: usize = 1024;
 
 impl Seen {
     /// Remembers `id` of `emitter`. Returns whether it is new.
@@ -42,11 +45,22 @@ impl Seen {
             self.make_room();
         }
         let id = self.seed.hash_one(id);
-        let share = self.share();
         self.clock += 1;
         let ids = self.emitters.entry(emitter.clone()).or_default();
         ids.heard = self.clock;
-        ids.insert(id, share)
+        if !ids.set.insert(id) {
+            return false;
+        }
+        ids.order.push_back(id);
+        self.total += 1;
+        if ids.order.len() > IDS_MAX {
+            ids.forget_oldest();
+            self.total -= 1;
+        }
+        if self.total > IDS_TOTAL_MAX {
+            self.forget_some();
+        }
+        true
     }
 
     /// Forgets `id` of `emitter`, which was not kept after all.
@@ -57,46 +71,33 @@ impl Seen {
         }
     }
 
-    /// Ids that each emitter may have.
-    fn share(&self) -> usize {
-        (IDS_TOTAL_MAX / self.emitters.len().max(1)).min(IDS_MAX)
-    }
-
     /// Makes room for one emitter more.
     fn make_room(&mut self) {
         if self.emitters.len() >= EMITTERS_MAX
             && let Some((silent, _)) = self.emitters.iter().min_by_key(|(_, ids)| ids.heard)
         {
             let silent = silent.clone();
-            self.emitters.remove(&silent);
+            let forgotten = self.emitters.remove(&silent);
+            self.total -= forgotten.map_or(0, |ids| ids.order.len());
         }
-        let share = (IDS_TOTAL_MAX / (self.emitters.len() + 1)).min(IDS_MAX);
-        self.emitters.values_mut().for_each(|ids| ids.shrink(share));
+    }
+
+    /// Has the emitter with most ids forget an eighth: then nobody else has to
+    /// forget any, and the next time is not soon.
+    fn forget_some(&mut self) {
+        if let Some(most) = self.emitters.values_mut().max_by_key(|ids| ids.order.len()) {
+            let count = most.order.len().div_ceil(8);
+            (0..count).for_each(|_| most.forget_oldest());
+            self.total -= count;
+            if most.order.capacity() > 2 * most.order.len() {
+                most.order.shrink_to_fit();
+                most.set.shrink_to_fit();
+            }
+        }
     }
 }
 
 impl Ids {
-    fn insert(&mut self, id: u64, share: usize) -> bool {
-        if !self.set.insert(id) {
-            return false;
-        }
-        self.order.push_back(id);
-        while self.order.len() > share {
-            self.forget_oldest();
-        }
-        true
-    }
-
-    fn shrink(&mut self, share: usize) {
-        if self.order.len() > share {
-            while self.order.len() > share {
-                self.forget_oldest();
-            }
-            self.order.shrink_to_fit();
-            self.set.shrink_to_fit();
-        }
-    }
-
     fn forget_oldest(&mut self) {
         if let Some(oldest) = self.order.pop_front() {
             self.set.remove(&oldest);
@@ -152,15 +153,30 @@ mod tests {
     #[test]
     fn all_emitters_together_have_a_bound() {
         let (mut seen, mut ids) = (Seen::default(), EntryIds::new(1));
-        for emitter in 0..EMITTERS_MAX {
+        let (modest, first): (Arc<str>, _) = ("modest".into(), ids.next(1));
+        seen.insert(&modest, &first);
+        for emitter in 0..12 {
             let emitter = Arc::from(emitter.to_string());
             for _ in 0..IDS_MAX {
                 seen.insert(&emitter, &ids.next(1));
             }
         }
         let total: usize = seen.emitters.values().map(|ids| ids.order.len()).sum();
-        assert!(total <= IDS_TOTAL_MAX, "{total} ids");
-        let share = IDS_TOTAL_MAX / EMITTERS_MAX;
-        assert!(seen.emitters.values().all(|ids| ids.set.len() <= share));
+        assert_eq!(total, seen.total);
+        assert!((IDS_TOTAL_MAX / 8 * 7..=IDS_TOTAL_MAX).contains(&total), "{total} ids");
+        assert!(!seen.insert(&modest, &first), "others had more");
+    }
+
+    #[test]
+    fn hundreds_of_instances_may_send_again_what_they_sent() {
+        let (mut seen, mut ids) = (Seen::default(), EntryIds::new(1));
+        let names: Vec<Arc<str>> = (0..500).map(|number| number.to_string().into()).collect();
+        let sent: Vec<_> = (0..20)
+            .flat_map(|_| names.iter().cloned())
+            .chain(std::iter::repeat_n(names[0].clone(), 20_000))
+            .map(|emitter| (emitter, ids.next(1)))
+            .collect();
+        assert!(sent.iter().all(|(emitter, id)| seen.insert(emitter, id)));
+        assert!(sent.iter().all(|(emitter, id)| !seen.insert(emitter, id)));
     }
 }

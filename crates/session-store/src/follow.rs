@@ -134,9 +134,15 @@ impl Follower {
         &self.at
     }
 
-    /// Goes on from `position`.
+    /// Goes on from `position`. The segment where it is stays open, so that it
+    /// can be read also if it was removed meanwhile.
     pub fn seek(&mut self, position: Position) {
-        (self.at, self.tail, self.is_missing) = (position, None, false);
+        let is_here = (&position.session, position.segment) == (&self.at.session, self.at.segment);
+        self.tail.take_if(|_| !is_here);
+        if let Some(tail) = &mut self.tail {
+            tail.go_to(position.offset);
+        }
+        (self.at, self.is_missing) = (position, false);
     }
 
     /// Lines that were passed over because they are not sound.

@@ -55,6 +55,10 @@ impl Tail {
         &self.path
     }
 
+    pub(crate) fn go_to(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
     /// The next whole lines, of some `max` bytes, or of one longer line.
     /// `None` if there is no whole line now.
     pub(crate) fn chunk(&mut self, max: usize) -> io::Result<Option<Chunk>> {

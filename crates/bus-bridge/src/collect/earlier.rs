@@ -1,6 +1,6 @@
 //! What earlier sessions have of other instances.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use log_entry::{EntryId, SessionId};
@@ -34,9 +34,10 @@ struct OfInstance {
 /// Entries that are looked for: more than a bus gives before it wants some
 /// acknowledged.
 const KNOWN_MAX: usize = 65_536;
-/// Segments that are read for them, in all and of one session.
-const SEGMENTS_MAX: u32 = 8;
-const SEGMENTS_EACH: u32 = 2;
+/// Bytes of files that are read for them, in all and of one session. A session
+/// that was killed soon may have none, so it is not their number that counts.
+const BYTES_MAX: u64 = 512 << 20;
+const BYTES_EACH: u64 = 128 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
 
@@ -54,7 +55,7 @@ impl Earlier {
     /// The entries that were collected last, before the current session: a bus
     /// gives those again whose acknowledgement did not come to it. Blocks.
     pub(super) fn latest(&self) -> Result<Known, Error> {
-        let (mut known, mut left) = (Known::default(), SEGMENTS_MAX);
+        let (mut known, mut left) = (Known::default(), BYTES_MAX);
         for session in self.sessions.list()?.into_iter().rev() {
             if session.id == self.current {
                 continue;
@@ -62,8 +63,10 @@ impl Earlier {
             if left == 0 || known.0.len() >= KNOWN_MAX {
                 break;
             }
-            let count = session.segments.min(SEGMENTS_EACH).min(left);
-            left -= count;
+            let each = session.bytes.div_ceil(u64::from(session.segments.max(1))).max(1);
+            let count = u32::try_from(BYTES_EACH.min(left).div_ceil(each)).unwrap_or(u32::MAX);
+            let count = count.min(session.segments);
+            left = left.saturating_sub(each * u64::from(count));
             let segment = session.segments - count;
             self.read(Position { session: session.id, segment, offset: 0 }, &mut known)?;
         }
@@ -74,15 +77,18 @@ impl Earlier {
     fn read(&self, at: Position, known: &mut Known) -> Result<(), Error> {
         let session = at.session.clone();
         let mut follower = Follower::new(self.sessions.clone(), at, self.current.clone());
-        let mut found = Vec::new();
+        let (mut found, mut latest) = (Vec::new(), VecDeque::new());
+        let room = KNOWN_MAX.saturating_sub(known.0.len());
         loop {
             let count = follower.read(READ_BYTES, &mut found)?;
             let here = found.drain(..).take_while(|followed| followed.after.session == session);
-            known.0.extend(here.filter_map(|followed| match followed.what {
+            latest.extend(here.filter_map(|followed| match followed.what {
                 Found::Entry { json, is_collected: true } => collected(&json),
                 _ => None,
             }));
+            latest.drain(..latest.len().saturating_sub(room));
             if count == 0 || follower.position().session != session {
+                known.0.extend(latest);
                 return Ok(());
             }
         }

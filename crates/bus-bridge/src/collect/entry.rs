@@ -1,8 +1,10 @@
 //! An event that should be an entry of another instance.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bus::{EVENT_ID, Event, ORIGIN};
+use chrono::Datelike as _;
 use log_entry::{Emitter, LogEntry, Origin, Record, Service, Timestamp};
 use logging_api::{ENTRY_NUMBER, LOG_ENTRY};
 
@@ -33,6 +35,9 @@ pub(super) enum Unusable {
 const BYTES_MAX: usize = 4 << 20;
 /// The longest of the names that tables are kept by.
 const NAME_BYTES_MAX: usize = 1024;
+/// The years that RFC 3339 can write. Further ones are also where a time cannot
+/// be written in every zone.
+const YEARS: RangeInclusive<i32> = 1..=9999;
 
 // === impl Foreign ===
 
@@ -61,6 +66,7 @@ impl<'e> Foreign<'e> {
 
     fn check(&self, event: &Event) -> Result<(), &'static str> {
         let LogEntry { entry_id, host, service, service_key, logger, origin, .. } = &self.entry;
+        let LogEntry { timestamp, received_at, .. } = self.entry;
         let id = event.headers.get(EVENT_ID);
         if id.is_some_and(|id| id.parse().as_ref() != Ok(entry_id)) {
             return Err("its id and the event's are not the same");
@@ -73,6 +79,10 @@ impl<'e> Foreign<'e> {
             .any(|name| name.len() > NAME_BYTES_MAX)
         {
             return Err("one of its names has more than 1024 bytes");
+        }
+        let there = origin.as_ref().map_or(received_at, |origin| origin.received_at);
+        if [timestamp, received_at, there].iter().any(|time| !YEARS.contains(&time.year())) {
+            return Err("one of its times is not in the years 1 to 9999");
         }
         Ok(())
     }

@@ -114,7 +114,7 @@ impl Taking {
 
     fn count(&mut self, place: &Place, host: &str) {
         self.handle.count(|collected| {
-            collected.missing += place.missing;
+            collected.missing = collected.missing.saturating_add(place.missing);
             if place.is_double {
                 collected.doubles += 1;
                 return;
@@ -124,7 +124,7 @@ impl Taking {
             let has_own = by_host.contains_key(host) || by_host.len() < HOSTS_MAX;
             *by_host.entry(if has_own { host } else { OTHER }.to_owned()).or_default() += 1;
         });
-        self.missing.count += place.missing;
+        self.missing.count = self.missing.count.saturating_add(place.missing);
         if self.missing.told.is_none_or(|told| told.elapsed() >= TELL_MISSING_EVERY) {
             self.tell_missing();
         }

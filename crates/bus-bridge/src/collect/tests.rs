@@ -3,7 +3,7 @@ mod store;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{BusExt as _, EVENT_ID, Event, MemoryBus, ORIGIN};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use log_entry::{
     DropReason, EntryIds, Exception, Level, LogEntry, Loss, Offer, Origin, Record, Service, Stamp,
     Ticket,
@@ -175,6 +175,12 @@ async fn what_is_no_entry_is_counted_and_told_and_stops_nothing() {
         received_at: Utc::now(),
     }));
     let long = LogEntry { host: "x".repeat(1025).into(), ..entry(1) };
+    let mut outlandish = from_afar.clone();
+    let origin = outlandish.origin.as_mut().unwrap();
+    (origin.id, origin.received_at) = (THEIRS.into(), DateTime::<Utc>::MIN_UTC);
+    let late = LogEntry { timestamp: DateTime::<Utc>::MAX_UTC, ..entry(1) };
+    let early = LogEntry { received_at: DateTime::<Utc>::MIN_UTC, ..entry(1) };
+    let no_such_year = "one of its times is not in the years 1 to 9999";
     let bad = [
         (Event::new(LOG_ENTRY.name(), entry(1).to_json()), "it has no origin"),
         (published("No Name", 1, &entry(1)), "its origin is no name of an instance"),
@@ -189,6 +195,9 @@ async fn what_is_no_entry_is_counted_and_told_and_stops_nothing() {
         (with_header(ENTRY_NUMBER, "-1"), "its number is none"),
         (published(THEIRS, 1, &from_afar), "it is from another instance than the event"),
         (published(THEIRS, 1, &long), "one of its names has more than 1024 bytes"),
+        (published(THEIRS, 1, &late), no_such_year),
+        (published(THEIRS, 1, &early), no_such_year),
+        (published(THEIRS, 1, &outlandish), no_such_year),
     ];
     let count = bad.len() as u64;
     for (event, why) in bad {
@@ -226,6 +235,22 @@ async fn an_entry_that_is_too_large_is_not_read() {
     remote.publish(published(THEIRS, 1, &large)).await.unwrap();
     until(|| !sink.losses.lock().is_empty()).await;
     assert_eq!(sink.losses.lock()[0].reason, DropReason::Oversized);
+}
+
+#[tokio::test]
+async fn numbers_that_are_forged_end_nothing() {
+    let sink = Sink::new();
+    let (remote, mut collector) = live(&sink).await;
+    for (session, number) in [(1, 1), (1, u64::MAX), (2, 1), (2, u64::MAX), (2, 5)] {
+        let mut entry = entry(number);
+        entry.session_id = format!("cantina-session-20261122-16030{session}").parse().unwrap();
+        remote.publish(published(THEIRS, number, &entry)).await.unwrap();
+    }
+    remote.publish(published("x-00000001", 1, &entry(1))).await.unwrap();
+    until(|| sink.messages().len() == 6).await;
+    collector.stop().await.unwrap();
+    let collected = collector.handle().collected();
+    assert_eq!((collected.by_host["bb8"], collected.missing), (5, u64::MAX));
 }
 
 #[tokio::test]
@@ -476,9 +501,12 @@ async fn what_an_earlier_session_has_is_not_collected_again() {
     assert_eq!(messages, ["message 1", "message 4"]);
     assert_eq!((collected.entries, collected.doubles, collected.missing), (2, 3, 0));
     store.acknowledged(5).await;
-    // An empty session in between hides nothing.
-    let (messages, _) = run(&logs, &store, 0).await;
-    assert!(messages.is_empty());
+    // Empty sessions in between, of a program that was killed again and again,
+    // hide nothing.
+    for _ in 0..12 {
+        let (messages, _) = run(&logs, &store, 0).await;
+        assert!(messages.is_empty());
+    }
     store.forgets_acks();
     let (messages, collected) = run(&logs, &store, 5).await;
     assert_eq!((messages.len(), collected.doubles), (0, 5));

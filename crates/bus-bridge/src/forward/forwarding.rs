@@ -21,8 +21,9 @@ struct Shared {
     origin: Arc<str>,
     /// How far the session record has come.
     written: watch::Receiver<Written>,
-    /// How far it had come when nothing of it was left to publish.
-    caught_up: Mutex<Ticket>,
+    /// How far it had come when nothing of it was left to publish; nothing as
+    /// long as that has not been so, as earlier sessions may wait.
+    caught_up: Mutex<Option<Ticket>>,
     counts: Mutex<ForwardingCounts>,
     troubles: Mutex<BTreeMap<Part, String>>,
     health: watch::Sender<Health>,
@@ -82,7 +83,8 @@ impl Forwarding {
     /// backlog can be too low; but it is zero only if nothing waits.
     pub fn counts(&self) -> ForwardingCounts {
         let mut counts = self.shared.counts.lock().clone();
-        let is_behind = self.shared.written.borrow().through > *self.shared.caught_up.lock();
+        let through = self.shared.written.borrow().through;
+        let is_behind = self.shared.caught_up.lock().is_none_or(|caught_up| through > caught_up);
         counts.backlog = counts.backlog.max(u64::from(is_behind));
         counts
     }
@@ -119,7 +121,7 @@ impl Forwarding {
 
     /// Everything that was written through `through` is passed.
     pub(crate) fn caught_up(&self, through: Ticket) {
-        *self.shared.caught_up.lock() = through;
+        *self.shared.caught_up.lock() = Some(through);
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut ForwardingCounts)) {

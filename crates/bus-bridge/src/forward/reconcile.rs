@@ -151,16 +151,12 @@ impl Forwarder {
         while surplus > 0 && !self.stopping.is_over() {
             let over = self.with_spool(move |spool| spool.pass_over(surplus)).await;
             let (read, counts, position) = over.map_err(Trouble::Files)?;
-            let before = std::mem::replace(&mut self.cursor.position, position).session;
+            self.cursor.position = position;
             for (session, count) in &counts {
-                *self.ahead.entry(session.clone()).or_default() -= count.cast_signed();
+                self.ahead.change(session, -count.cast_signed());
             }
             self.drop_from_backlog(counts.iter().map(|(_, count)| count).sum());
-            let here = self.cursor.position.session.clone();
-            let sessions = counts.into_iter().map(|(session, _)| session).chain([before]);
-            for session in sessions.filter(|session| *session != here) {
-                self.leave_session(&session);
-            }
+            self.leave_sessions();
             self.save(false).await;
             surplus = if read == 0 { 0 } else { surplus.saturating_sub(read) };
         }

@@ -309,6 +309,89 @@ async fn a_session_that_is_removed_while_it_waits_is_counted_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_several_sessions_that_are_removed_while_they_wait_each_is_counted() {
+    let mut world = World::new();
+    world.broker.with(|inner| inner.is_down = true);
+    let mut removed = Vec::new();
+    for messages in [&["a", "b"][..], &["c"], &["d", "e", "f"]] {
+        let mut life = world.begin().await;
+        world.write(&mut life, messages).await;
+        removed.push(world.path().join(format!("{}.jsonl", life.writer.id())));
+        life.stop().await;
+    }
+    let mut life = world.begin().await;
+    let ids = world.write(&mut life, &["g"]).await;
+    settle(5).await;
+    assert_eq!(life.forwarding.counts().backlog, 7);
+    removed.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    world.broker.with(|inner| inner.is_down = false);
+    settle(5).await;
+    assert_eq!((world.broker.ids(), numbers(&world.broker.kept())), (ids, vec![7]));
+    let counts = life.stop().await.counts();
+    assert_eq!((counts.dropped["bus_backlog"], counts.backlog), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_removed_while_it_waits_is_counted_too() {
+    let mut world = World::new();
+    world.rotate_bytes = 3000;
+    world.broker.with(|inner| inner.is_down = true);
+    let mut life = world.begin().await;
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.extend(world.write(&mut life, &["x".repeat(1000).as_str()]).await);
+    }
+    settle(5).await;
+    assert_eq!(life.forwarding.counts().backlog, 10);
+    std::fs::remove_file(world.path().join(format!("{}.jsonl", life.writer.id()))).unwrap();
+    world.broker.with(|inner| inner.is_down = false);
+    settle(5).await;
+    let kept = world.broker.ids();
+    assert!((5..10).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept, ids[ids.len() - kept.len()..]);
+    let counts = life.forwarding.counts();
+    assert_eq!((counts.dropped["bus_backlog"], counts.backlog), (10 - kept.len() as u64, 0));
+    ids.extend(world.write(&mut life, &["y"]).await);
+    life.stop().await;
+    assert_eq!(numbers(&world.broker.kept()).last(), Some(&11), "readers notice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_is_published_although_the_directory_was_taken_away() {
+    let mut world = World::new();
+    world.rotate_bytes = 3000;
+    let mut life = world.begin().await;
+    let mut ids = world.write(&mut life, &["a"]).await;
+    settle(1).await;
+    world.broker.with(|inner| inner.is_down = true);
+    ids.extend(world.write(&mut life, &["b", "c"]).await);
+    let name = format!("{}.jsonl", life.writer.id());
+    std::fs::rename(world.path().join(&name), world.root.path().join("old")).unwrap();
+    let long = "x".repeat(2000);
+    ids.extend(world.write(&mut life, &["d", &long, &long, "e"]).await);
+    settle(5).await;
+    world.broker.with(|inner| inner.is_down = false);
+    settle(5).await;
+    assert_eq!(world.broker.ids(), ids);
+    assert!(life.stop().await.counts().dropped.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_is_not_said_before_it_is_known() {
+    let mut world = World::new();
+    world.broker.with(|inner| inner.is_down = true);
+    let mut life = world.begin().await;
+    world.write(&mut life, &["a", "b"]).await;
+    life.stop().await;
+    // Nothing was awaited since the files were opened: the forwarder had no turn.
+    let life = world.begin().await;
+    assert_eq!(life.forwarding.counts().backlog, 1);
+    settle(1).await;
+    assert_eq!(life.forwarding.counts().backlog, 2);
+    drop(life);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_segment_that_cannot_be_read_is_given_up_and_said_and_the_rest_follows() {
     let mut world = World::new();
     world.broker.with(|inner| inner.is_down = true);

@@ -13,10 +13,10 @@ use super::connection::{Connection, Fault};
 const EXPIRES: Duration = Duration::from_secs(30);
 
 /// How often they show that they still have it.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// After this time without anything, they do not.
-const SILENCE_MAX: Duration = Duration::from_secs(8);
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// The bytes that one request may bring, so that many large events do not pile up.
 const BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -44,6 +44,9 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Events that may be unacknowledged; then nothing more comes.
 const UNACKNOWLEDGED_MAX: i64 = 20_000;
 
+/// What making a consumer anew may take when nobody waits for it. On several servers each step needs a leader, and after one has died that takes seconds.
+const ATTACH_MAX: Duration = Duration::from_secs(20);
+
 /// Before the next attempt after one that failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -125,7 +128,7 @@ pub(super) async fn open(
         place: Mutex::default(),
         moved: Notify::new(),
     });
-    let attached = consumer.attach().await?;
+    let attached = consumer.attach(WAIT_MAX).await?;
     let (feed, events) = mpsc::channel(QUEUE);
     shared.runtime.spawn(fill(Arc::clone(&consumer), attached, feed));
     Ok(KeptReader { events, consumer, read: None })
@@ -185,7 +188,7 @@ impl Consumer {
                 let _ = feed.try_send(Err(error));
             }
             sleep(PAUSE).await;
-            attached = self.attach().await;
+            attached = self.attach(ATTACH_MAX).await;
         }
     }
 
@@ -245,17 +248,16 @@ impl Consumer {
     }
 
     /// Finds the consumer, makes it or rewinds it, so that its next event is the first unacknowledged one.
-    async fn attach(&self) -> Result<Attached, Error> {
+    async fn attach(&self, within: Duration) -> Result<Attached, Error> {
         let open = self.shared.open(&self.topic).await?;
-        match self.attach_to(&open).await {
+        match self.attach_to(&open, Instant::now() + within).await {
             Ok(delivered) => Ok(Attached { open, delivered }),
             Err(fault) => Err(open.failed(fault, &self.topic, "opening a reader of")),
         }
     }
 
     /// How many deliveries there were.
-    async fn attach_to(&self, open: &Open) -> Result<u64, Fault> {
-        let by = Instant::now() + WAIT_MAX;
+    async fn attach_to(&self, open: &Open, by: Instant) -> Result<u64, Fault> {
         let (connection, stream) = (&*open.connection, &*self.shared.options.name);
         let now = api::stream_info(connection, stream, by).await?.mark();
         let acknowledged = self.place.lock().enter(&now);
