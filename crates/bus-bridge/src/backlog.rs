@@ -40,8 +40,8 @@ pub(crate) struct Resumed {
 const NAME_MAX: usize = 256;
 
 impl Backlog {
-    /// Looks how far the sessions in `directory` are on the bus called `bus`: a
-    /// URL without secrets. To be called before the directory is opened to
+    /// Looks how far the sessions in `directory` are on the bus, which is now the
+    /// one called `bus`: a URL without secrets. To be called before the directory is opened to
     /// write, which is also when it may not be there yet. Blocks, but reads
     /// little.
     pub fn take_stock(directory: &Path, bus: &str) -> Self {
@@ -49,8 +49,8 @@ impl Backlog {
         let (file, loaded) = CursorFile::load(directory);
         let bus = shortened(bus);
         let pending = match &loaded {
-            Loaded::Cursor(cursor) if cursor.bus == bus => sessions.pending(&cursor.position),
-            _ => Ok(Pending::default()),
+            Loaded::Cursor(cursor) => sessions.pending(&cursor.position),
+            Loaded::Nothing | Loaded::Damaged(_) => Ok(Pending::default()),
         };
         // A directory that cannot be listed is told of when it is opened.
         Self { sessions, bus, file, loaded, pending: pending.unwrap_or_default() }
@@ -64,18 +64,23 @@ impl Backlog {
             Ok(removed) => (removed, None),
             Err(error) => (0, Some(chain(&error))),
         };
-        let fresh = |number| Cursor {
+        let fresh = || Cursor {
             bus: self.bus.clone(),
             position: Position::start_of(current.clone()),
-            number,
+            number: 0,
             attempt: None,
             confirmed: None,
         };
         let (cursor, trouble) = match self.loaded {
             Loaded::Cursor(cursor) if cursor.bus == self.bus => (cursor, trouble),
-            Loaded::Cursor(cursor) => (fresh(cursor.number), trouble),
-            Loaded::Nothing => (fresh(0), trouble),
-            Loaded::Damaged(why) => (fresh(0), Some(why)),
+            // What waited for another bus waits for this one; what that one had
+            // confirmed says nothing about this one.
+            Loaded::Cursor(cursor) => {
+                let bus = self.bus.clone();
+                (Cursor { bus, confirmed: None, ..cursor }, trouble)
+            }
+            Loaded::Nothing => (fresh(), trouble),
+            Loaded::Damaged(why) => (fresh(), Some(why)),
         };
         Resumed { sessions: self.sessions, file: self.file, cursor, removed, trouble }
     }

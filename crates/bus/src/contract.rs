@@ -26,7 +26,7 @@ use crate::{Capabilities, Durable, Error, Event, PublishAllError, State, Subscri
 ///   Nothing is promised between publishers or between topics.
 /// * **No replay.** A subscription MUST get the events published after `subscribe` returned, and none from before it was called.
 /// * **A full queue loses its oldest event**, and the subscriber MUST find the exact number as [`Delivery::Missed`](crate::Delivery::Missed) before the survivors.
-///   A queue holds exactly the capacity asked for.
+///   A queue holds exactly the capacity asked for, as long as the payloads in it stay below [`QUEUE_BYTES_MAX`](crate::QUEUE_BYTES_MAX) together.
 ///   Feeding a [`Subscription`] made by [`queue`](crate::queue) does both; losses elsewhere (in a client library, say) are added with [`Feed::missed`](crate::Feed::missed).
 /// * **Nobody waits for a slow subscriber.** `publish` MUST NOT wait until a subscriber has room.
 /// * **Nothing waits for ever.** `publish`, `subscribe`, `flush` and `close` MUST return within [`Capabilities::wait_max`], with [`Error::TimedOut`] if need be.

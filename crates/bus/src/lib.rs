@@ -70,5 +70,5 @@ pub use memory::MemoryBus;
 #[cfg(feature = "nats")]
 pub use nats::{NatsBus, NatsOptions, Storage, StreamOptions};
 pub use state::{Capabilities, Link, Reach, State};
-pub use subscription::{Delivery, Fed, Feed, Subscription, TryRecvError, queue};
+pub use subscription::{Delivery, Fed, Feed, QUEUE_BYTES_MAX, Subscription, TryRecvError, queue};
 pub use topic::{DecodeError, TOPIC_BYTES_MAX, Topic, check_topic};

@@ -77,8 +77,8 @@ impl MemoryBus {
             return Err(Error::Closed);
         }
         for (_, feed) in topics.feeds.get(&event.topic).into_iter().flatten() {
-            if feed.push(event.clone()) == Fed::Displaced {
-                self.shared.missed.fetch_add(1, Ordering::Relaxed);
+            if let Fed::Displaced(count) = feed.push(event.clone()) {
+                self.shared.missed.fetch_add(count, Ordering::Relaxed);
             }
         }
         Ok(())

@@ -16,7 +16,12 @@ pub enum Delivery {
     Missed(u64),
 }
 
-/// Makes a queue of exactly `capacity` events: the end that an adapter feeds, and the end that it hands out.
+/// The payloads that wait in one queue have no more bytes together, unless there is only one.
+///
+/// A number alone is no bound: events that somebody else publishes may each be as large as the bus carries.
+pub const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Makes a queue of exactly `capacity` events, as long as they stay below [`QUEUE_BYTES_MAX`]: the end that an adapter feeds, and the end that it hands out.
 ///
 /// ```
 /// use bus::{Delivery, Event, queue};
@@ -57,8 +62,8 @@ pub struct Feed {
 pub enum Fed {
     /// It is queued.
     Queued,
-    /// It is queued, and the oldest event was dropped for it and counted.
-    Displaced,
+    /// It is queued, and so many of the oldest events were dropped for it and counted.
+    Displaced(u64),
     /// Nobody will read it: the subscriber left or the queue was closed.
     Ended,
 }
@@ -86,6 +91,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     events: VecDeque<Queued>,
+    /// Of the payloads.
+    bytes: usize,
     /// Losses after the last event.
     missed_after: u64,
     /// All losses so far, reported or not.
@@ -106,17 +113,26 @@ impl Queue {
         if self.ended {
             return Fed::Ended;
         }
-        let is_full = self.events.len() == capacity.get();
-        if is_full {
+        let size = event.payload.len();
+        let mut displaced = 0;
+        while !self.has_room(size, capacity) {
             self.drop_oldest();
+            displaced += 1;
         }
         let missed_before = mem::take(&mut self.missed_after);
+        self.bytes += size;
         self.events.push_back(Queued { missed_before, event });
-        if is_full { Fed::Displaced } else { Fed::Queued }
+        if displaced > 0 { Fed::Displaced(displaced) } else { Fed::Queued }
+    }
+
+    fn has_room(&self, size: usize, capacity: NonZeroUsize) -> bool {
+        let is_empty = self.events.is_empty();
+        is_empty || self.events.len() < capacity.get() && self.bytes + size <= QUEUE_BYTES_MAX
     }
 
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.events.pop_front() else { return };
+        self.bytes -= oldest.event.payload.len();
         let missed = oldest.missed_before + 1;
         self.missed_total += 1;
         match self.events.front_mut() {
@@ -131,7 +147,10 @@ impl Queue {
             None => &mut self.missed_after,
         };
         match mem::take(missed) {
-            0 => self.events.pop_front().map(|queued| Delivery::Event(queued.event)),
+            0 => self.events.pop_front().map(|queued| {
+                self.bytes -= queued.event.payload.len();
+                Delivery::Event(queued.event)
+            }),
             missed => Some(Delivery::Missed(missed)),
         }
     }
@@ -156,7 +175,7 @@ impl Feed {
         for event in events {
             match queue.push(event, self.shared.capacity) {
                 Fed::Queued => {}
-                Fed::Displaced => displaced += 1,
+                Fed::Displaced(count) => displaced += count,
                 Fed::Ended => return None,
             }
         }
@@ -429,11 +448,23 @@ mod tests {
     fn says_what_became_of_an_event() {
         let (feed, events) = queue("a", capacity(1));
         assert_eq!(feed.push(event(1)), Fed::Queued);
-        assert_eq!(feed.push(event(2)), Fed::Displaced);
+        assert_eq!(feed.push(event(2)), Fed::Displaced(1));
         drop(events);
         assert_eq!(feed.push(event(3)), Fed::Ended);
         assert_eq!(feed.push_all([event(4)]), None);
         assert!(feed.is_ended());
+    }
+
+    #[test]
+    fn large_events_push_out_as_many_as_they_take_the_room_of() {
+        let large = |bytes: usize| Event::new("a", vec![b'x'; bytes]);
+        let (feed, mut events) = queue("a", capacity(1000));
+        (0..4).for_each(|_| assert_eq!(feed.push(large(QUEUE_BYTES_MAX / 4)), Fed::Queued));
+        assert_eq!(feed.push(large(QUEUE_BYTES_MAX / 2)), Fed::Displaced(2));
+        assert_eq!(feed.push(large(2 * QUEUE_BYTES_MAX)), Fed::Displaced(3));
+        assert_eq!(events.try_recv(), Ok(Delivery::Missed(5)));
+        assert!(matches!(events.try_recv(), Ok(Delivery::Event(_))));
+        assert_eq!(events.shared.queue.lock().bytes, 0);
     }
 
     #[tokio::test]

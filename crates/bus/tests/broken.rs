@@ -208,7 +208,7 @@ impl Broken {
                 continue;
             }
             subscriber.pushed += 1;
-            if subscriber.feed.push(event.clone()) == Fed::Displaced {
+            if matches!(subscriber.feed.push(event.clone()), Fed::Displaced(_)) {
                 displaced = true;
                 if self.fault == Fault::Miscounts {
                     subscriber.feed.missed(1);

@@ -551,6 +551,29 @@ async fn who_waits_for_a_confirmation_when_the_bus_is_closed_waits_no_longer() {
 // === Bounds ===
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_takes_large_events_in_small_numbers() {
+    const BYTES: usize = 1_000_000;
+    let server = NatsServer::jetstream();
+    let bus = connect(&server.url(), "LOG").await;
+    let large = |number: u64| {
+        Event::new("a", vec![b'x'; BYTES]).with_header(EVENT_ID, format!("large-{number}"))
+    };
+    let events: Vec<Event> = (0..40).map(large).collect();
+    for some in events.chunks(8) {
+        publish_all(&bus, some).await;
+    }
+    let mut reader = reader(&bus, "a", "r").await;
+    let mut count = 0;
+    while count < events.len() {
+        let mut batch = Vec::new();
+        let read = timeout(PATIENCE, reader.read(&mut batch, 1000)).await.unwrap().unwrap();
+        assert!(read <= 9, "{read} at once");
+        count += read;
+        acknowledge(reader.as_mut(), batch[read - 1].number).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_failures_leave_nothing_behind() {
     let server = NatsServer::jetstream();
     let bus = connect(&server.url(), "LOG").await;

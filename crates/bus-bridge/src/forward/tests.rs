@@ -584,3 +584,21 @@ async fn without_a_cursor_it_begins_with_the_current_session_and_says_so() {
     life.stop().await;
     assert_eq!(numbers(&world.broker.kept()), [1, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_one_bus_is_published_on_the_next() {
+    let mut world = World::new();
+    let mut life = world.begin().await;
+    let mut ids = world.write(&mut life, &["a"]).await;
+    settle(2).await;
+    world.broker.with(|inner| inner.is_down = true);
+    ids.extend(world.write(&mut life, &["b"]).await);
+    life.stop().await;
+    // Another server in the list, another limit of the stream: another name.
+    world.broker.with(|inner| inner.is_down = false);
+    let mut life = world.begin_on("other:").await;
+    ids.extend(world.write(&mut life, &["c"]).await);
+    let forwarding = life.stop().await;
+    assert_eq!(world.broker.ids(), ids);
+    assert_eq!((forwarding.counts().dropped.len(), forwarding.counts().regressed), (0, 0));
+}

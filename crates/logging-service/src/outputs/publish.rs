@@ -178,8 +178,8 @@ impl Publisher {
             self.feed.missed(1);
             return;
         }
-        if self.feed.push(event) == Fed::Displaced {
-            waiting.leave();
+        if let Fed::Displaced(count) = self.feed.push(event) {
+            (0..count).for_each(|_| waiting.leave());
         }
         waiting.enter(size);
     }

@@ -17,7 +17,7 @@ use async_nats::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, timeout_at},
 };
 
@@ -31,6 +31,12 @@ use crate::{Error, Kept, Reader, StoreMark, nats::arrival};
 
 /// Events that wait to be read.
 const QUEUE: usize = 1024;
+
+/// The bytes of their payloads. A larger one waits alone.
+const QUEUE_BYTES: usize = 8 << 20;
+
+/// The bytes that are given to the user at once.
+const READ_BYTES: usize = 8 << 20;
 
 /// Events asked for at once.
 const BATCH: usize = 256;
@@ -58,8 +64,17 @@ pub(super) struct KeptReader {
     read: Option<(u64, u64)>,
 }
 
-/// What a reader finds: an event with the generation of its number, or what is wrong.
-type Given = Result<(u64, Kept), Error>;
+/// What a reader finds: an event, or what is wrong.
+type Given = Result<Queued, Error>;
+
+/// An event that waits to be read.
+struct Queued {
+    /// Of its number.
+    generation: u64,
+    kept: Kept,
+    /// Its share of [`QUEUE_BYTES`].
+    _room: OwnedSemaphorePermit,
+}
 
 /// One reader, as the servers and the task that feeds it have it.
 struct Consumer {
@@ -70,6 +85,8 @@ struct Consumer {
     place: Mutex<Place>,
     /// Told when an event was received.
     moved: Notify,
+    /// Bytes that may wait to be read.
+    room: Arc<Semaphore>,
 }
 
 /// How far a reader has come. All numbers are those of the stream.
@@ -127,6 +144,7 @@ pub(super) async fn open(
         name: name.to_owned(),
         place: Mutex::default(),
         moved: Notify::new(),
+        room: Arc::new(Semaphore::new(QUEUE_BYTES)),
     });
     let attached = consumer.attach(WAIT_MAX).await?;
     let (feed, events) = mpsc::channel(QUEUE);
@@ -239,12 +257,27 @@ impl Consumer {
             return Ok(());
         }
         attached.room(feed, 1).await?;
+        let room = self.room_for(attached, message.payload.len()).await?;
         // Only from here on the user has it. Nobody else takes the room.
         let generation = self.place.lock().give(numbers.stream);
         if let Some(event) = arrival::event(message, Some(&self.topic)) {
-            let _ = feed.try_send(Ok((generation, Kept { event, number: numbers.stream })));
+            let kept = Kept { event, number: numbers.stream };
+            let _ = feed.try_send(Ok(Queued { generation, kept, _room: room }));
         }
         Ok(())
+    }
+
+    /// Waits for room for so many bytes, but not longer than the connection lasts.
+    async fn room_for(
+        &self,
+        attached: &Attached,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, Fault> {
+        let bytes = u32::try_from(bytes.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
+        tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(bytes) => room.map_err(|_| Fault::Lost),
+            () = attached.open.connection.lost() => Err(Fault::Lost),
+        }
     }
 
     /// Finds the consumer, makes it or rewinds it, so that its next event is the first unacknowledged one.
@@ -436,12 +469,15 @@ impl Reader for KeptReader {
             return Ok(0);
         }
         let Some(first) = self.events.recv().await else { return Ok(0) };
-        batch.push(self.take(first?));
-        let mut count = 1;
-        while count < limit {
+        let first = self.take(first?);
+        let (mut count, mut bytes) = (1, first.event.payload.len());
+        batch.push(first);
+        while count < limit && bytes < READ_BYTES {
             match self.events.try_recv() {
                 Ok(Ok(given)) => {
-                    batch.push(self.take(given));
+                    let kept = self.take(given);
+                    bytes += kept.event.payload.len();
+                    batch.push(kept);
                     count += 1;
                 }
                 // It was put there when there was nothing else, so it is over.
@@ -467,7 +503,7 @@ impl Reader for KeptReader {
 }
 
 impl KeptReader {
-    fn take(&mut self, (generation, kept): (u64, Kept)) -> Kept {
+    fn take(&mut self, Queued { generation, kept, .. }: Queued) -> Kept {
         let last = (generation, kept.number);
         // Of one generation, an event that is given again does not take back the later ones.
         self.read = self.read.max(Some(last));
