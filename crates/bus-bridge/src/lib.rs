@@ -92,4 +92,4 @@ pub use bridge::{Bridge, Config};
 pub use collect::{Collector, CollectorHandle};
 pub use forward::{Forwarding, ForwardingCounts};
 pub use origin::origin;
-pub use relay::{Relay, RelayCounts, RelayHandle};
+pub use relay::{Relay, RelayHandle};

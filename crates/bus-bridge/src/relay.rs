@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bus::{Bus, Event, ORIGIN};
 use futures_util::future::join_all;
+use logging_api::Relayed;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -54,25 +55,7 @@ struct Shared {
 
 /// What a [`Relay`] has done so far; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct RelayHandle(Arc<Mutex<RelayCounts>>);
-
-/// Events, since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RelayCounts {
-    /// Of ours, published on the deployment's bus.
-    pub outward: u64,
-    /// Of others, published on this program's bus.
-    pub inward: u64,
-    /// Of ours that came back, and were passed over.
-    pub echoes: u64,
-    /// Of ours that were not published because the bus was away, or refused
-    /// them.
-    pub missed: u64,
-    /// Of others that were not passed on because there were too many at once.
-    pub held_back: u64,
-    /// Of others that were not passed on because they are too large.
-    pub oversized: u64,
-}
+pub struct RelayHandle(Arc<Mutex<Relayed>>);
 
 /// Whose an event is that does not say so.
 const UNKNOWN: &str = "unknown";
@@ -139,11 +122,11 @@ impl Relay {
 
 impl RelayHandle {
     /// All counts, of one instant.
-    pub fn counts(&self) -> RelayCounts {
+    pub fn counts(&self) -> Relayed {
         *self.0.lock()
     }
 
-    fn count(&self, change: impl FnOnce(&mut RelayCounts)) {
+    fn count(&self, change: impl FnOnce(&mut Relayed)) {
         change(&mut self.0.lock());
     }
 }

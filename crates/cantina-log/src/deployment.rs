@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::{Bus, ConnectError};
-use bus_bridge::{Backlog, Bridge, Collector, CollectorHandle, Config, Forwarding, Relay, origin};
+use bus_bridge::{
+    Backlog, Bridge, Collector, CollectorHandle, Config, Forwarding, Relay, RelayHandle, origin,
+};
 use log_entry::SessionId;
 use logging_api::{Archive as _, Health, HealthStatus, Stats, Vitals};
 use logging_service::{Handle, LoggingService};
@@ -34,6 +36,7 @@ pub(crate) struct Joined {
 struct JoinedVitals {
     logging: Arc<Handle>,
     forwarding: Forwarding,
+    relayed: RelayHandle,
     collector: Option<CollectorHandle>,
     /// Of the bridge, and of the collector if there is one.
     healths: Vec<watch::Receiver<standard_service::Health>>,
@@ -81,6 +84,7 @@ impl Deployment {
         let vitals = Arc::new(JoinedVitals {
             logging: handle,
             forwarding: bridge.forwarding(),
+            relayed: bridge.relayed(),
             collector: collector.as_ref().map(Collector::handle),
             healths: [Some(bridge.health()), collector.as_ref().map(Collector::health)]
                 .into_iter()
@@ -150,6 +154,7 @@ async fn connect(settings: &Settings) -> Result<Arc<dyn Bus>, ConnectError> {
 impl Vitals for JoinedVitals {
     fn stats(&self) -> Stats {
         let mut bus = self.forwarding.vitals();
+        bus.relayed = Some(self.relayed.counts());
         bus.collected = self.collector.as_ref().map(CollectorHandle::collected);
         Stats { bus, ..self.logging.stats() }
     }

@@ -38,5 +38,5 @@ pub use topics::{
     SET_GLOBAL_LEVEL,
 };
 pub use vitals::{
-    BusVitals, Collected, Health, HealthStatus, ServiceCounts, Stats, ViewCounts, Vitals,
+    BusVitals, Collected, Health, HealthStatus, Relayed, ServiceCounts, Stats, ViewCounts, Vitals,
 };

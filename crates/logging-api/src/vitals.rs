@@ -140,6 +140,9 @@ pub struct BusVitals {
     /// What this instance calls itself on the bus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// What was passed on live, in both directions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<Relayed>,
     /// What was taken in from other instances, if this one collects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collected: Option<Collected>,
@@ -160,4 +163,23 @@ pub struct Collected {
     pub malformed: u64,
     /// Entries that are missing in the numbering of their instance.
     pub missing: u64,
+}
+
+/// Live events between this program's bus and the deployment's: statuses,
+/// commands, counts of repeats. The counts are since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// Of ours, published on the deployment's bus.
+    pub outward: u64,
+    /// Of others, published on this program's bus.
+    pub inward: u64,
+    /// Of ours that came back, and were passed over.
+    pub echoes: u64,
+    /// Of ours that were not published because the bus was away, or refused
+    /// them.
+    pub missed: u64,
+    /// Of others that were not passed on because there were too many at once.
+    pub held_back: u64,
+    /// Of others that were not passed on because they are too large.
+    pub oversized: u64,
 }

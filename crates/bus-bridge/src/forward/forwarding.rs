@@ -115,6 +115,7 @@ impl Forwarding {
             dropped: dropped.collect(),
             regressed: counts.regressed,
             origin: Some(self.shared.origin.to_string()),
+            relayed: None,
             collected: None,
         }
     }

@@ -115,7 +115,7 @@ impl Instance {
     }
 
     #[cfg(feature = "nats")]
-    pub(crate) fn relayed(&self) -> bus_bridge::RelayCounts {
+    pub(crate) fn relayed(&self) -> logging_api::Relayed {
         self.bridge.relayed().counts()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use logging_api::{BusVitals, Collected, HealthStatus, ServiceCounts, Stats};
+use logging_api::{BusVitals, Collected, HealthStatus, Relayed, ServiceCounts, Stats};
 
 use crate::bridge::Bridge;
 
@@ -39,6 +39,9 @@ fn expose(stats: &Stats, is_degraded: bool) -> String {
     expose_services(&mut out, stats);
     expose_views(&mut out, stats);
     expose_bus(&mut out, &stats.bus);
+    if let Some(relayed) = &stats.bus.relayed {
+        expose_relayed(&mut out, relayed);
+    }
     if let Some(collected) = &stats.bus.collected {
         expose_collected(&mut out, collected);
     }
@@ -155,6 +158,22 @@ fn expose_bus(out: &mut Exposition, bus: &BusVitals) {
     out.family(name, "counter", "Entries that were never published, by reason.");
     for (reason, count) in &bus.dropped {
         out.sample(name, &[("reason", reason)], count);
+    }
+}
+
+fn expose_relayed(out: &mut Exposition, relayed: &Relayed) {
+    let name = "bus_relayed_total";
+    out.family(name, "counter", "Live events between the buses, by what became of them.");
+    let fates = [
+        ("outward", relayed.outward),
+        ("inward", relayed.inward),
+        ("echo", relayed.echoes),
+        ("missed", relayed.missed),
+        ("held_back", relayed.held_back),
+        ("oversized", relayed.oversized),
+    ];
+    for (fate, count) in fates {
+        out.sample(name, &[("fate", fate)], count);
     }
 }
 
