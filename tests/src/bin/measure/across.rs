@@ -74,12 +74,19 @@ fn row(bus: &str, (to, arrivals): Place, rate: u32, runs: &[Seen]) -> Vec<String
     vec![bus.to_owned(), to.to_owned(), rate.to_string(), late(500), late(990), late(1000), missing]
 }
 
-fn run(is_kept: bool, pace: Pace) -> Result<Seen> {
-    let (server, options) = match is_kept {
-        true => (NatsServer::jetstream(), "?stream=CANTINA_LOG"),
-        false => (NatsServer::start(), ""),
+/// A server, and how our programs reach it.
+pub(crate) fn server(is_kept: bool) -> (NatsServer, String) {
+    let (server, options) = if is_kept {
+        (NatsServer::jetstream(), "?stream=CANTINA_LOG")
+    } else {
+        (NatsServer::start(), "")
     };
     let url = format!("{}{options}", server.url());
+    (server, url)
+}
+
+fn run(is_kept: bool, pace: Pace) -> Result<Seen> {
+    let (_server, url) = server(is_kept);
     let service = Setup::default().bus(&url).start();
     let collector = Setup::default().bus(&url).arg("--collect").start();
     let sent = (pace.rate * pace.seconds) as usize;

@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, stream};
-use async_nats::{HeaderMap, ServerAddr};
 use bus::{Bus, EVENT_ID, Event, NatsBus};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use nats_fixture::{NatsCluster, NatsServer};
-use tokio::runtime::Runtime;
 
-use crate::bus::{PAYLOAD, ratios};
+use crate::bus::{self as section, PAYLOAD, Threads, ratios};
 use crate::options::{Options, Section};
 use crate::report::Table;
 use crate::runs::{Runs, percentile};
@@ -28,29 +27,29 @@ enum Way {
     Many,
     /// The library, with as many unconfirmed as `publish_all` has.
     Library,
+    LibraryOnOne,
     /// `publish`, one after the other.
-    One,
+    Each,
     /// The library, one after the other.
-    LibraryOne,
+    LibraryEach,
+    LibraryEachOnOne,
     /// A reader that acknowledges every batch.
     Read,
     /// The library, the same.
     LibraryRead,
+    LibraryReadOnOne,
 }
 
 /// The servers, the same for all ways.
 struct Servers {
-    servers: Vec<NatsServer>,
+    running: Vec<NatsServer>,
     replicas: usize,
-    jetstream: jetstream::Context,
 }
 
 /// A stream for one round.
 struct Round {
     /// Of the stream's leader.
     url: String,
-    jetstream: jetstream::Context,
-    stream: stream::Stream,
     /// How many events are published, and how many of them one by one.
     events: usize,
     singles: usize,
@@ -66,6 +65,8 @@ struct Figures {
 
 /// Events on their way, and what is acknowledged at once.
 const WINDOW: usize = 256;
+/// Each way publishes one that is not counted.
+const FIRSTS: usize = Way::ALL.len();
 const STREAM: &str = "RATE";
 const TOPIC: &str = "rate";
 const SUBJECT: &str = "cantina.rate";
@@ -73,21 +74,22 @@ const SUBJECT: &str = "cantina.rate";
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 const COLUMNS: [&str; 5] =
-    ["way", "servers", "events/s", "of the library", "p50 / p99 of a call, µs"];
+    ["way", "servers", "events/s", "of the better library", "p50 / p99 of a call, µs"];
 
-pub(crate) fn measure(options: &Options, runtime: &Runtime) -> Result<String> {
+pub(crate) fn measure(options: &Options) -> Result<String> {
     let (events, singles) = (options.either(5_000, 50_000), options.either(200, 3_000));
     let repeats = options.repeats(Section::Bus);
     let mut table = Table::new("To a stream of JetStream, and from there", &COLUMNS);
+    let several = Threads::Several;
     for replicas in [1, 3] {
-        let servers = runtime.block_on(Servers::start(replicas))?;
+        let servers = Servers::start(replicas);
         let mut runs: [Vec<Figures>; Way::ALL.len()] = Default::default();
         for turn in 0..repeats {
-            let round = runtime.block_on(servers.round(turn, events, singles))?;
+            let round = section::run(several, servers.round(turn, events, singles))?;
             for way in Way::in_turn(turn) {
-                runs[way as usize].push(runtime.block_on(round.run(way))?);
+                runs[way as usize].push(section::run(way.threads(), round.run(way))?);
             }
-            runtime.block_on(servers.jetstream.delete_stream(STREAM))?;
+            section::run(several, round.finish())?;
         }
         for way in Way::ALL {
             table.row(row(way, replicas, &runs));
@@ -107,18 +109,17 @@ fn row(way: Way, replicas: usize, runs: &[Vec<Figures>]) -> Vec<String> {
     };
     let calls = runs[way as usize].iter().filter_map(|run| run.call);
     let (p50, p99): (Vec<f64>, Vec<f64>) = calls.unzip();
-    let call = match p50.is_empty() {
-        true => "–".to_owned(),
-        false => {
-            let [p50, p99] = [p50, p99].map(|figures| figures.into_iter().collect::<Runs>());
-            format!("{:.0} / {:.0}", p50.median(), p99.median())
-        }
+    let call = if p50.is_empty() {
+        "–".to_owned()
+    } else {
+        let [p50, p99] = [p50, p99].map(|figures| figures.into_iter().collect::<Runs>());
+        format!("{:.0} / {:.0}", p50.median(), p99.median())
     };
     vec![
         way.title().to_owned(),
         replicas.to_string(),
         rates(way).into_iter().collect::<Runs>().show(0),
-        ratios(&rates(way), &rates(way.of_library())).show(2),
+        ratios(&rates(way), way.of_library().map(rates).each_ref().map(Vec::as_slice)).show(2),
         call,
     ]
 }
@@ -126,15 +127,12 @@ fn row(way: Way, replicas: usize, runs: &[Vec<Figures>]) -> Vec<String> {
 // === impl Servers ===
 
 impl Servers {
-    async fn start(replicas: usize) -> Result<Self> {
-        let servers = match replicas {
+    fn start(replicas: usize) -> Self {
+        let running = match replicas {
             1 => vec![NatsServer::jetstream()],
             _ => NatsCluster::start().servers,
         };
-        let addresses: Vec<ServerAddr> =
-            servers.iter().map(|server| server.url().parse()).collect::<Result<_, _>>()?;
-        let jetstream = jetstream::new(async_nats::connect(addresses).await?);
-        Ok(Self { servers, replicas, jetstream })
+        Self { running, replicas }
     }
 
     /// Makes a stream, as soon as the servers can.
@@ -146,9 +144,10 @@ impl Servers {
             duplicate_window: Duration::from_mins(2),
             ..Default::default()
         };
+        let jetstream = jetstream::new(async_nats::connect(self.running[0].url()).await?);
         let start = Instant::now();
         let mut stream = loop {
-            match self.jetstream.create_stream(config.clone()).await {
+            match jetstream.create_stream(config.clone()).await {
                 Ok(stream) => break stream,
                 Err(error) if start.elapsed() > PATIENCE => return Err(error.into()),
                 Err(_) => pass(LOOK),
@@ -159,13 +158,11 @@ impl Servers {
         let is_leader =
             |server: &&NatsServer| leader.as_deref() == Some(&*format!("n{}", server.port()));
         let url = match self.replicas {
-            1 => self.servers[0].url(),
-            _ => self.servers.iter().find(is_leader).context("there is no leader")?.url(),
+            1 => self.running[0].url(),
+            _ => self.running.iter().find(is_leader).context("there is no leader")?.url(),
         };
-        let jetstream = jetstream::new(async_nats::connect(&url).await?);
-        let stream = jetstream.get_stream(STREAM).await?;
         eprintln!("measure: bus, round {turn}, {} server(s)", self.replicas);
-        Ok(Round { url, jetstream, stream, events, singles })
+        Ok(Round { url, events, singles })
     }
 }
 
@@ -176,12 +173,31 @@ impl Round {
         match way {
             Way::Bridge => self.publish_all(way, WINDOW).await,
             Way::Many => self.publish_all(way, 10 * WINDOW).await,
-            Way::Library => self.publish_with_library(way).await,
-            Way::One => self.publish_each(way).await,
-            Way::LibraryOne => self.publish_each_with_library(way).await,
+            Way::Library | Way::LibraryOnOne => self.publish_with_library(way).await,
+            Way::Each => self.publish_each(way).await,
+            Way::LibraryEach | Way::LibraryEachOnOne => self.publish_each_with_library(way).await,
             Way::Read => self.read().await,
-            Way::LibraryRead => self.read_with_library().await,
+            Way::LibraryRead => self.read_with_library("several").await,
+            Way::LibraryReadOnOne => self.read_with_library("one").await,
         }
+    }
+
+    /// Whether everything was kept, and nothing taken for a double; then the
+    /// stream goes.
+    async fn finish(&self) -> Result<()> {
+        let jetstream = jetstream::new(async_nats::connect(&self.url).await?);
+        let kept = jetstream.get_stream(STREAM).await?.info().await?.state.messages;
+        let expected = 4 * self.events + 3 * self.singles + FIRSTS;
+        ensure!(kept == expected as u64, "the stream has {kept} events, not {expected}");
+        jetstream.delete_stream(STREAM).await?;
+        Ok(())
+    }
+
+    /// The library, on the runtime where this is called.
+    async fn library(&self) -> Result<jetstream::Context> {
+        let jetstream = jetstream::new(async_nats::connect(&self.url).await?);
+        jetstream.publish("cantina.first", Bytes::new()).await?.await?;
+        Ok(jetstream)
     }
 
     async fn bus(&self) -> Result<NatsBus> {
@@ -208,11 +224,12 @@ impl Round {
     }
 
     async fn publish_with_library(&self, way: Way) -> Result<Figures> {
+        let jetstream = self.library().await?;
         let start = Instant::now();
         let mut window = VecDeque::new();
         for id in way.ids(self.events) {
             let payload = Bytes::from_static(PAYLOAD);
-            let sent = self.jetstream.publish_with_headers(SUBJECT, headers(&id), payload).await?;
+            let sent = jetstream.publish_with_headers(SUBJECT, headers(&id), payload).await?;
             window.push_back(sent);
             if window.len() == WINDOW
                 && let Some(oldest) = window.pop_front()
@@ -240,11 +257,12 @@ impl Round {
     }
 
     async fn publish_each_with_library(&self, way: Way) -> Result<Figures> {
+        let jetstream = self.library().await?;
         let (start, mut calls) = (Instant::now(), Vec::new());
         for id in way.ids(self.singles) {
             let called = Instant::now();
             let payload = Bytes::from_static(PAYLOAD);
-            self.jetstream.publish_with_headers(SUBJECT, headers(&id), payload).await?.await?;
+            jetstream.publish_with_headers(SUBJECT, headers(&id), payload).await?.await?;
             calls.push(called.elapsed());
         }
         Ok(figures(self.singles, start, Some(calls)))
@@ -268,18 +286,19 @@ impl Round {
         Ok(figures)
     }
 
-    async fn read_with_library(&self) -> Result<Figures> {
+    async fn read_with_library(&self, name: &str) -> Result<Figures> {
+        let stream = self.library().await?.get_stream(STREAM).await?;
         let start = Instant::now();
         let config = pull::Config {
-            durable_name: Some("library".to_owned()),
+            durable_name: Some(name.to_owned()),
             filter_subject: SUBJECT.to_owned(),
             ack_policy: AckPolicy::All,
             max_ack_pending: 20_000,
             ..Default::default()
         };
-        let consumer = self.stream.create_consumer(config).await?;
-        let stream = consumer.stream().max_messages_per_batch(2 * WINDOW);
-        let mut messages = stream.messages().await?;
+        let consumer = stream.create_consumer(config).await?;
+        let messages = consumer.stream().max_messages_per_batch(2 * WINDOW);
+        let mut messages = messages.messages().await?;
         for number in 1..=self.events {
             let message = messages.next().await.context("the messages ended")??;
             if number % WINDOW == 0 || number == self.events {
@@ -313,16 +332,19 @@ fn figures(events: usize, start: Instant, calls: Option<Vec<Duration>>) -> Figur
 // === impl Way ===
 
 impl Way {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Bridge,
         Self::Many,
         Self::Library,
-        Self::One,
-        Self::LibraryOne,
+        Self::LibraryOnOne,
+        Self::Each,
+        Self::LibraryEach,
+        Self::LibraryEachOnOne,
         Self::Read,
         Self::LibraryRead,
+        Self::LibraryReadOnOne,
     ];
-    const READING: usize = 5;
+    const READING: usize = 7;
 
     /// Each once, first those that publish; who begins changes.
     fn in_turn(turn: usize) -> impl Iterator<Item = Self> {
@@ -336,12 +358,23 @@ impl Way {
         rotated(publishing).into_iter().chain(rotated(reading))
     }
 
-    fn of_library(self) -> Self {
+    /// The library doing the same, on two threads and on one.
+    fn of_library(self) -> [Self; 2] {
         match self {
-            Self::Bridge | Self::Many | Self::Library => Self::Library,
-            Self::One | Self::LibraryOne => Self::LibraryOne,
-            Self::Read | Self::LibraryRead => Self::LibraryRead,
+            Self::Bridge | Self::Many | Self::Library | Self::LibraryOnOne => {
+                [Self::Library, Self::LibraryOnOne]
+            }
+            Self::Each | Self::LibraryEach | Self::LibraryEachOnOne => {
+                [Self::LibraryEach, Self::LibraryEachOnOne]
+            }
+            Self::Read | Self::LibraryRead | Self::LibraryReadOnOne => {
+                [Self::LibraryRead, Self::LibraryReadOnOne]
+            }
         }
+    }
+
+    fn threads(self) -> Threads {
+        if self.of_library()[1] == self { Threads::One } else { Threads::Several }
     }
 
     /// Ids that no other way has.
@@ -353,11 +386,14 @@ impl Way {
         match self {
             Self::Bridge => "`publish_all`, 256 events a call, as the bridge does",
             Self::Many => "`publish_all`, 2,560 events a call",
-            Self::Library => "`async-nats`, 256 unconfirmed",
-            Self::One => "`publish`, one after the other",
-            Self::LibraryOne => "`async-nats`, one after the other",
+            Self::Library => "`async-nats`, 256 unconfirmed, on two threads",
+            Self::LibraryOnOne => "`async-nats`, 256 unconfirmed, on one thread",
+            Self::Each => "`publish`, one after the other",
+            Self::LibraryEach => "`async-nats`, one after the other, on two threads",
+            Self::LibraryEachOnOne => "`async-nats`, one after the other, on one thread",
             Self::Read => "`Reader`",
-            Self::LibraryRead => "`async-nats`, a pull consumer",
+            Self::LibraryRead => "`async-nats`, a pull consumer, on two threads",
+            Self::LibraryReadOnOne => "`async-nats`, a pull consumer, on one thread",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From one that publishes to one that subscribes, with nothing kept.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,11 +10,9 @@ use bus::{Bus, Delivery, Event, MemoryBus, NatsBus, Subscription};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use nats_fixture::NatsServer;
-use std::sync::Arc;
-use tokio::runtime::Runtime;
 use tokio::time::{Instant as Due, sleep_until, timeout};
 
-use crate::bus::{PAYLOAD, ratios};
+use crate::bus::{self as section, PAYLOAD, Threads, ratios};
 use crate::options::{Options, Section};
 use crate::report::Table;
 use crate::runs::{Runs, percentile};
@@ -27,6 +26,8 @@ enum Way {
     Nats,
     /// The client library alone, through the server.
     Library,
+    /// The same, on one thread.
+    LibraryOnOne,
 }
 
 trait Publish {
@@ -74,24 +75,26 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Deliveries taken at once.
 const BATCH: usize = 1000;
 const COLUMNS: [&str; 7] =
-    ["way", "events/s", "of the library", "p50 µs", "p99 µs", "p99.9 µs", "max µs"];
+    ["way", "events/s", "of the better library", "p50 µs", "p99 µs", "p99.9 µs", "max µs"];
 
-pub(crate) fn measure(options: &Options, runtime: &Runtime) -> Result<String> {
+pub(crate) fn measure(options: &Options) -> Result<String> {
     let amounts =
         Amounts { flood: options.either(20_000, 200_000), calm: options.either(200, 2_000) };
     let repeats = options.repeats(Section::Bus);
     let server = NatsServer::start();
-    let mut runs: [Vec<Figures>; 3] = Default::default();
+    let mut runs: [Vec<Figures>; 4] = Default::default();
     for round in 0..repeats {
         for turn in 0..Way::ALL.len() {
             let place = (round + turn) % Way::ALL.len();
             let way = Way::ALL[place];
-            runs[place].push(runtime.block_on(run(way, &server.url(), amounts))?);
+            let url = server.url();
+            let figures = run_of(way, &url, amounts);
+            runs[place].push(section::run(way.threads(), figures)?);
         }
     }
     let mut table =
         Table::new("From one that publishes to one that subscribes, with nothing kept", &COLUMNS);
-    let library = rates(&runs[Way::Library as usize]);
+    let library = [Way::Library, Way::LibraryOnOne].map(|way| rates(&runs[way as usize]));
     for (way, runs) in Way::ALL.into_iter().zip(&runs) {
         table.row(row(way, runs, &library));
     }
@@ -107,17 +110,17 @@ fn rates(runs: &[Figures]) -> Vec<f64> {
     runs.iter().map(|run| run.events_per_second).collect()
 }
 
-fn row(way: Way, runs: &[Figures], library: &[f64]) -> Vec<String> {
+fn row(way: Way, runs: &[Figures], library: &[Vec<f64>; 2]) -> Vec<String> {
     let rates = rates(runs);
     let late = |place: usize| runs.iter().map(|run| run.late[place]).collect::<Runs>().show(0);
-    let against = ratios(&rates, library).show(2);
+    let against = ratios(&rates, [&library[0], &library[1]]).show(2);
     let rate = rates.into_iter().collect::<Runs>().show(0);
     vec![way.title().to_owned(), rate, against, late(0), late(1), late(2), late(3)]
 }
 
-async fn run(way: Way, url: &str, amounts: Amounts) -> Result<Figures> {
+async fn run_of(way: Way, url: &str, amounts: Amounts) -> Result<Figures> {
     let room = NonZeroUsize::new(amounts.flood).context("nothing is sent")?;
-    if way == Way::Library {
+    if matches!(way, Way::Library | Way::LibraryOnOne) {
         let (publisher, subscriber) = library(url, room).await?;
         return measure_pair(publisher, subscriber, amounts).await;
     }
@@ -222,13 +225,18 @@ async fn calm(
 // === impl Way ===
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Memory, Self::Nats, Self::Library];
+    const ALL: [Self; 4] = [Self::Memory, Self::Nats, Self::Library, Self::LibraryOnOne];
+
+    fn threads(self) -> Threads {
+        if self == Self::LibraryOnOne { Threads::One } else { Threads::Several }
+    }
 
     fn title(self) -> &'static str {
         match self {
             Self::Memory => "`MemoryBus`, inside the process",
             Self::Nats => "`NatsBus`",
-            Self::Library => "`async-nats` alone",
+            Self::Library => "`async-nats` alone, on a runtime of two threads",
+            Self::LibraryOnOne => "`async-nats` alone, on a runtime of one thread",
         }
     }
 }
@@ -257,7 +265,7 @@ impl Take for OurSubscriber {
         for delivery in self.deliveries.drain(..) {
             match delivery {
                 Delivery::Event(event) => batch.push(event.payload),
-                missed => bail!("{missed:?}"),
+                missed @ Delivery::Missed(_) => bail!("{missed:?}"),
             }
         }
         Ok(())

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use nats_fixture::NatsServer;
 use serde_json::Value;
-use tests::{Cantina, Hosts, Program, Setup, Watched, Watcher, oracle};
+use tests::{Cantina, Hosts, Program, Published, Setup, Watched, Watcher, oracle};
 
+use crate::across::server;
 use crate::options::{Options, Section};
-use crate::process::{cpu_seconds, resident_mib};
+use crate::process::{bytes_passed, cpu_seconds, resident_mib};
 use crate::report::Table;
 use crate::runs::{Runs, percentile};
 use crate::served::pass;
@@ -37,7 +38,7 @@ struct Tailed {
     told: u64,
 }
 
-/// CPU and memory of one process.
+/// The CPU time of one process.
 struct Meter {
     pid: u32,
     cpu_before: f64,
@@ -75,6 +76,7 @@ pub(crate) fn measure(options: &Options) -> Result<String> {
         "The files were read after the collector had stopped: every line, with its checksum.",
     );
     table.note("\"Missing\" is what the collector itself counts by the numbers of the hosts; \"told\" are entries of which a client was told that they were not sent.");
+    table.note("What the server reads and writes is on connections and, with JetStream, in files; on core NATS it is the wire, headers and protocol included.");
     table.note("The CPU is that until the collector had everything, over that time.");
     Ok(table.markdown())
 }
@@ -85,53 +87,18 @@ fn decimals(name: &str) -> usize {
 }
 
 fn run(is_kept: bool, seconds: u32) -> Result<Figures> {
-    let (server, options) = match is_kept {
-        true => (NatsServer::jetstream(), "?stream=CANTINA_LOG"),
-        false => (NatsServer::start(), ""),
-    };
-    let url = format!("{}{options}", server.url());
+    let (server, url) = server(is_kept);
     let hosts = Hosts { url: url.clone(), count: COUNT, rate: RATE, seconds };
     let collector = Setup::default().bus(&url).arg("--collect").start();
     collector.json_where("/api/stats", |stats| stats["bus"]["state"] == "connected");
     let tail = tail(&collector);
     pass(LOOK * 10);
-    let meters = [collector.pid(), server.pid().unwrap_or_default(), std::process::id()];
-    let meters = meters.map(Meter::start);
     let begin = Instant::now();
     let watcher = Watcher::start(&collector, begin);
-    let published = hosts.start(begin).finish();
-    let stats = collected(&collector, hosts.entries())?;
-    let took = begin.elapsed();
-    let [of_collector, of_server, of_hosts] = meters;
-    let mut figures = vec![
-        ("entries published", hosts.entries() as f64),
-        ("publishing took s, the slowest host", slowest(&published)),
-        ("calls repeated", published.iter().map(|host| host.repeated).sum::<u64>() as f64),
-        ("bytes of an entry as JSON", mean(published.iter().map(|host| host.bytes).sum(), &hosts)),
-    ];
-    figures.push(("until the collector had all, s, from the first", took.as_secs_f64()));
-    of_collector.stop(["collector: CPU % of a core", "collector: peak MiB"], took, &mut figures)?;
-    of_server.stop(["server: CPU % of a core", "server: peak MiB"], took, &mut figures)?;
-    of_hosts.stop(
-        ["hosts and client: CPU % of a core", "hosts and client: peak MiB"],
-        took,
-        &mut figures,
-    )?;
-    let of_bus = &stats["bus"]["collected"];
-    for (row, name) in [
-        ("collector: entries taken in", "entries"),
-        ("collector: doubles", "doubles"),
-        ("collector: malformed", "malformed"),
-        ("collector: missing", "missing"),
-    ] {
-        figures.push((row, of_bus[name].as_f64().unwrap_or(f64::NAN)));
-    }
-    for (row, name) in
-        [("views: rate-limited", "rate_limited"), ("views: missed by a slow reader", "missed")]
-    {
-        figures.push((row, stats["views"][name].as_f64().unwrap_or(f64::NAN)));
-    }
-    watcher.wait_for(of_bus["entries"].as_u64().unwrap_or_default(), QUIET);
+    let mut figures = Figures::new();
+    let stats = work(&hosts, &collector, &server, begin, &mut figures)?;
+    taken_in(&stats, &mut figures);
+    watcher.wait_for(taken(&stats), QUIET);
     let stopped = collector.stop();
     ensure!(stopped.status.success(), "{}", stopped.stderr);
     watched(&watcher.finish(), &mut figures);
@@ -139,22 +106,67 @@ fn run(is_kept: bool, seconds: u32) -> Result<Figures> {
     figures.push(("tail -f: entries printed", tailed.entries as f64));
     figures.push(("tail -f: told", tailed.told as f64));
     let stored = stored(&stopped.home.path().join("logs"))?;
+    let each = |bytes: u64| bytes as f64 / stored.entries as f64;
     figures.push(("files: different entries", stored.entries as f64));
     figures.push(("files: out of order or twice", stored.disorder as f64));
-    figures.push((
-        "files: bytes of an entry in the record",
-        stored.bytes.0 as f64 / stored.entries as f64,
-    ));
-    figures.push((
-        "files: bytes of an entry in the twin",
-        stored.bytes.1 as f64 / stored.entries as f64,
-    ));
+    figures.push(("files: bytes of an entry in the record", each(stored.bytes.0)));
+    figures.push(("files: bytes of an entry in the twin", each(stored.bytes.1)));
     let on_disk = bytes_below(&server.folder().join("store"))?;
     figures.push(("server: bytes of an entry on disk", mean(on_disk, &hosts)));
     Ok(figures)
 }
 
-fn slowest(published: &[tests::Published]) -> f64 {
+/// Lets the hosts publish, and waits until the collector has everything.
+/// Returns what it says of itself then.
+fn work(
+    hosts: &Hosts,
+    collector: &Cantina,
+    server: &NatsServer,
+    begin: Instant,
+    figures: &mut Figures,
+) -> Result<Value> {
+    let pids = [collector.pid(), server.pid().unwrap_or_default(), std::process::id()];
+    let [of_collector, of_server, of_hosts] = pids.map(Meter::start);
+    let before = bytes_passed(of_server.pid)?;
+    let published = hosts.start(begin).finish();
+    let stats = collected(collector, hosts.entries())?;
+    let took = begin.elapsed();
+    let [came, went] = bytes_passed(of_server.pid)?;
+    let sum = |of: fn(&Published) -> u64| published.iter().map(of).sum::<u64>();
+    figures.push(("entries published", hosts.entries() as f64));
+    figures.push(("publishing took s, the slowest host", slowest(&published)));
+    figures.push(("calls repeated", sum(|host| host.repeated) as f64));
+    figures.push(("bytes of an entry as JSON", mean(sum(|host| host.bytes), hosts)));
+    figures.push(("until the collector had all, s, from the first", took.as_secs_f64()));
+    figures.push(("collector: CPU % of a core", of_collector.percent(took)?));
+    figures.push(("collector: peak MiB", resident_mib(collector.pid(), "VmHWM")?));
+    figures.push(("server: CPU % of a core", of_server.percent(took)?));
+    figures.push(("server: peak MiB", resident_mib(of_server.pid, "VmHWM")?));
+    figures.push(("server: bytes read for an entry", mean(came - before[0], hosts)));
+    figures.push(("server: bytes written for an entry", mean(went - before[1], hosts)));
+    figures.push(("hosts and client: CPU % of a core", of_hosts.percent(took)?));
+    Ok(stats)
+}
+
+fn taken(stats: &Value) -> u64 {
+    stats["bus"]["collected"]["entries"].as_u64().unwrap_or_default()
+}
+
+fn taken_in(stats: &Value, figures: &mut Figures) {
+    let of_bus = &stats["bus"]["collected"];
+    for (row, count) in [
+        ("collector: entries taken in", &of_bus["entries"]),
+        ("collector: doubles", &of_bus["doubles"]),
+        ("collector: malformed", &of_bus["malformed"]),
+        ("collector: missing", &of_bus["missing"]),
+        ("views: rate-limited", &stats["views"]["rate_limited"]),
+        ("views: missed by a slow reader", &stats["views"]["missed"]),
+    ] {
+        figures.push((row, count.as_f64().unwrap_or(f64::NAN)));
+    }
+}
+
+fn slowest(published: &[Published]) -> f64 {
     let times = published.iter().map(|host| host.took);
     times.max().unwrap_or_default().as_secs_f64()
 }
@@ -169,7 +181,7 @@ fn collected(collector: &Cantina, count: u64) -> Result<Value> {
     let (mut last, mut since) = (0, Instant::now());
     loop {
         let stats = collector.json("/api/stats");
-        let entries = stats["bus"]["collected"]["entries"].as_u64().unwrap_or_default();
+        let entries = taken(&stats);
         let is_stored = stats["in_flight"] == 0;
         if is_stored && (entries >= count || since.elapsed() > QUIET) {
             return Ok(stats);
@@ -247,10 +259,8 @@ fn bytes_below(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        bytes += match entry.file_type()?.is_dir() {
-            true => bytes_below(&entry.path())?,
-            false => entry.metadata()?.len(),
-        };
+        let is_folder = entry.file_type()?.is_dir();
+        bytes += if is_folder { bytes_below(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(bytes)
 }
@@ -262,10 +272,9 @@ impl Meter {
         Self { pid, cpu_before: cpu_seconds(pid).unwrap_or(f64::NAN) }
     }
 
-    fn stop(self, rows: [&'static str; 2], took: Duration, figures: &mut Figures) -> Result<()> {
+    /// Of one core, since it was started.
+    fn percent(&self, took: Duration) -> Result<f64> {
         let cpu = cpu_seconds(self.pid)? - self.cpu_before;
-        figures.push((rows[0], cpu / took.as_secs_f64() * 100.0));
-        figures.push((rows[1], resident_mib(self.pid, "VmHWM")?));
-        Ok(())
+        Ok(cpu / took.as_secs_f64() * 100.0)
     }
 }

@@ -17,6 +17,14 @@ pub(crate) fn resident_mib(pid: u32, name: &str) -> Result<f64> {
     kib(&status, name).map(|kib| kib / 1024.0).with_context(|| format!("there is no {name}"))
 }
 
+/// The bytes that the process has read, and those that it has written, to files
+/// and connections together.
+pub(crate) fn bytes_passed(pid: u32) -> Result<[u64; 2]> {
+    let io = read(pid, "io")?;
+    let count = |name| count(&io, name).with_context(|| format!("there is no {name}"));
+    Ok([count("rchar")?, count("wchar")?])
+}
+
 fn read(pid: u32, file: &str) -> Result<String> {
     let path = format!("/proc/{pid}/{file}");
     std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))
@@ -36,6 +44,10 @@ fn kib(status: &str, name: &str) -> Option<f64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
+fn count(io: &str, name: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +65,11 @@ mod tests {
         assert_eq!(kib(status, "VmRSS"), Some(5120.0));
         assert_eq!(kib(status, "VmHWM"), Some(6144.0));
         assert_eq!(kib(status, "VmSwap"), None);
+    }
+    #[test]
+    fn the_bytes_are_found_by_their_name() {
+        let io = "rchar: 812\nwchar: 19\nsyscr: 3\n";
+        assert_eq!([count(io, "rchar"), count(io, "wchar")], [Some(812), Some(19)]);
+        assert_eq!(count(io, "char"), None);
     }
 }
