@@ -86,8 +86,10 @@ pub(crate) struct SyncState {
     last: Option<Instant>,
 }
 
-/// Batches that may wait for the disk, and their bytes.
-const BATCHES_MAX: usize = 100;
+/// Batches that may wait for the disk, and their bytes. At a steady rate a batch
+/// is one record: there must be room for as many as come while a sync takes
+/// seconds.
+pub(crate) const BATCHES_MAX: usize = 4096;
 const BYTES_MAX: usize = 8 << 20;
 /// How long the pipeline waits for a disk that is behind before it goes on
 /// without: a flood slows the sources that can wait, and loses nothing.

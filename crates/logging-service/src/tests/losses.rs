@@ -10,7 +10,7 @@ use super::*;
 use crate::service::{State, Work};
 
 /// Batches that wait for the disk before the next is refused.
-const QUEUED: u64 = 100;
+const QUEUED: u64 = crate::outputs::store::BATCHES_MAX as u64;
 
 impl Setup {
     /// A service whose parts a test runs, each when it likes.
