@@ -238,12 +238,18 @@ fn a_server_that_hung_longer_than_it_remembers_ids_has_everything_once() {
 fn on_core_nats_the_rest_comes_in_order_and_the_gap_can_be_counted() {
     let mut server = NatsServer::start();
     let cantina = Setup::default().bus(&server.url()).start();
-    let mut listener = OnBus::connect(&server.url()).listen("logging.entry");
+    let bus = OnBus::connect(&server.url());
+    let (mut listener, mut probe) = (bus.listen("logging.entry"), bus.listen("probe"));
     let mut program = steady(&cantina.python, "core", 1000);
     wait_for(&mut program, 300);
     server.kill();
     wait_for(&mut program, 600);
+    // The listener is to be back first: core NATS keeps nothing for it.
+    cantina.signal("STOP");
     server.restart();
+    bus.publish("probe", b"{}", &[]);
+    probe.next();
+    cantina.signal("CONT");
     program.line_where(|line| (line == "done").then_some(()));
     let mut numbers = Vec::new();
     let mut lines = Vec::new();
@@ -258,9 +264,10 @@ fn on_core_nats_the_rest_comes_in_order_and_the_gap_can_be_counted() {
     assert!(numbers.is_sorted_by(|one, two| one < two), "{numbers:?}");
     let gap: u64 = numbers.windows(2).map(|pair| pair[1] - pair[0] - 1).sum();
     let lost = 1000 - lines.len() as u64;
-    // A reader of core NATS can miss what was under way when its own connection
-    // broke, and what came before it was back itself; the numbers say how much.
     assert!(gap >= lost, "{lost} lines are missing, {gap} numbers");
+    // What was logged during the outage was published after it, not lost: only
+    // what was under way when the connection broke is in doubt.
+    assert!(lost < 200, "{lost} lines are missing");
     let stats = cantina.json_where("/api/stats", |stats| stats["bus"]["backlog"] == 0);
     assert_eq!(stats["bus"]["dropped"], serde_json::json!({}), "{stats}");
     let newest = numbers.last().unwrap();

@@ -220,6 +220,11 @@ impl Cantina {
         Program::start(&mut command)
     }
 
+    /// Sends it a signal: `STOP` makes it hang, `CONT` lets it go on.
+    pub fn signal(&self, signal: &str) {
+        self.program.signal(signal);
+    }
+
     /// Ends it as `kill -9` does, and returns its directory.
     pub fn kill(self) -> TempDir {
         self.program.signal("KILL");
